@@ -1,0 +1,1 @@
+//! The attributes `#[uring::main]` and `#[uring::test]`.

@@ -1,0 +1,1 @@
+//! An async runtime for Linux on io_uring.
