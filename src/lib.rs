@@ -1,1 +1,6 @@
 //! An async runtime for Linux on io_uring.
+#![allow(dead_code)]
+
+pub mod fd;
+pub mod ring;
+mod sys;

@@ -1,0 +1,246 @@
+//! A shared descriptor, closed when the last operation lets go of it.
+//!
+//! Every operation holds a clone until its final completion, so a number is never given out again while an
+//! operation or a cancel is queued against it. Dropping the last clone closes the descriptor at once, as
+//! `std` does.
+//!
+//! A kernel in user space has descriptors of its own. They carry numbers no Linux process can have
+//! (`fs.nr_open` ends below 2³⁰), and what is a plain system call on a Linux descriptor is answered by their
+//! [`DescriptorTable`].
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::rc::{Rc, Weak};
+use std::task::{Poll, Waker};
+
+/// The lowest number of a virtual descriptor.
+const VIRTUAL: RawFd = 1 << 30;
+/// Virtual numbers below this bit tell descriptors of one table apart, those above the tables.
+const TABLE_SHIFT: u32 = 20;
+/// Tables that fit between `VIRTUAL` and `i32::MAX`.
+const MAX_TABLES: usize = 1 << (30 - TABLE_SHIFT);
+
+/// The descriptors of a kernel in user space: everything that is done to one without a submission.
+///
+/// The methods are those of Linux with the same names, `number` is the descriptor.
+pub trait DescriptorTable: fmt::Debug {
+    /// `close(2)`.
+    ///
+    /// # Errors
+    ///
+    /// `EBADF` for a number that is not open.
+    fn close(&self, number: RawFd) -> io::Result<()>;
+
+    /// `bind(2)`, with `SO_REUSEADDR` as `std` sets it for listeners.
+    ///
+    /// # Errors
+    ///
+    /// `EADDRINUSE` and the others of the man page.
+    fn bind(&self, number: RawFd, address: SocketAddr) -> io::Result<()>;
+
+    /// `listen(2)`.
+    ///
+    /// # Errors
+    ///
+    /// As the man page says.
+    fn listen(&self, number: RawFd, backlog: i32) -> io::Result<()>;
+
+    /// `getsockname(2)`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTSOCK`, `EBADF`.
+    fn local_addr(&self, number: RawFd) -> io::Result<SocketAddr>;
+
+    /// `getpeername(2)`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTCONN`, `ENOTSOCK`, `EBADF`.
+    fn peer_addr(&self, number: RawFd) -> io::Result<SocketAddr>;
+
+    /// `getsockopt(2)` of `TCP_NODELAY`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTSOCK`, `EBADF`.
+    fn nodelay(&self, number: RawFd) -> io::Result<bool>;
+
+    /// `setsockopt(2)` of `TCP_NODELAY`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOTSOCK`, `EBADF`.
+    fn set_nodelay(&self, number: RawFd, on: bool) -> io::Result<()>;
+
+    /// `ftruncate(2)`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, `EBADF`.
+    fn truncate(&self, number: RawFd, len_bytes: u64) -> io::Result<()>;
+}
+
+thread_local! {
+    /// The tables of this thread's kernels in user space, by the upper bits of their numbers.
+    static TABLES: RefCell<Vec<Weak<dyn DescriptorTable>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes `table` answer for a range of numbers on this thread; returns the first of its 2²⁰ numbers.
+///
+/// # Errors
+///
+/// `EMFILE` when 1,023 tables are alive on this thread.
+pub fn add_table(table: &Rc<dyn DescriptorTable>) -> io::Result<RawFd> {
+    TABLES.with_borrow_mut(|tables| {
+        let weak = Rc::downgrade(table);
+        let index = match tables.iter().position(|old| old.strong_count() == 0) {
+            Some(free) => {
+                tables[free] = weak;
+                free
+            }
+            None if tables.len() + 1 < MAX_TABLES => {
+                tables.push(weak);
+                tables.len() - 1
+            }
+            None => return Err(io::Error::from_raw_os_error(libc::EMFILE)),
+        };
+        Ok(VIRTUAL + ((index as RawFd) << TABLE_SHIFT))
+    })
+}
+
+/// A shared descriptor: cheap to clone, closed with its last clone.
+pub struct Fd(Rc<Shared>);
+
+struct Shared {
+    descriptor: Cell<Option<Descriptor>>,
+    number: RawFd,
+    table: Option<Rc<dyn DescriptorTable>>,
+    /// Who waits for all other clones to go.
+    waiting: RefCell<Option<Waker>>,
+}
+
+enum Descriptor {
+    Os(OwnedFd),
+    Virtual,
+}
+
+impl Fd {
+    /// Takes over a descriptor by its number, be it of Linux or of a kernel in user space.
+    ///
+    /// # Safety
+    ///
+    /// The number is that of an open descriptor which nobody else owns.
+    pub(crate) unsafe fn from_raw(number: RawFd) -> Fd {
+        if number < VIRTUAL {
+            // SAFETY: the caller's contract.
+            return Fd::from(unsafe { OwnedFd::from_raw_fd(number) });
+        }
+        let index = (number - VIRTUAL) >> TABLE_SHIFT;
+        let table = TABLES
+            .with_borrow(|tables| tables.get(index as usize).and_then(Weak::upgrade))
+            .expect("a virtual descriptor belongs to a kernel of this thread");
+        Fd(Rc::new(Shared {
+            descriptor: Cell::new(Some(Descriptor::Virtual)),
+            number,
+            table: Some(table),
+            waiting: RefCell::new(None),
+        }))
+    }
+
+    /// The table that answers for this descriptor; none if it is one of Linux.
+    pub(crate) fn table(&self) -> Option<&dyn DescriptorTable> {
+        self.0.table.as_deref()
+    }
+
+    /// Resolves when this is the only clone.
+    pub(crate) async fn sole(&self) {
+        poll_fn(|context| {
+            if Rc::strong_count(&self.0) == 1 {
+                return Poll::Ready(());
+            }
+            let waker = context.waker().clone();
+            let replaced = self.0.waiting.borrow_mut().replace(waker);
+            drop(replaced);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Gives up ownership of the number, if this is the only clone; else `self` again.
+    pub(crate) fn into_owned(self) -> Result<OwnedFd, Fd> {
+        if Rc::strong_count(&self.0) > 1 {
+            return Err(self);
+        }
+        match self.0.descriptor.take() {
+            Some(Descriptor::Os(fd)) => Ok(fd),
+            // SAFETY: the number was ours alone and no longer is. An `OwnedFd` of a virtual number is made
+            // to be taken apart by `Sqe::close`; were it dropped, `close(2)` would answer EBADF.
+            _ => Ok(unsafe { OwnedFd::from_raw_fd(self.0.number) }),
+        }
+    }
+}
+
+impl Clone for Fd {
+    fn clone(&self) -> Fd {
+        Fd(Rc::clone(&self.0))
+    }
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        if Rc::strong_count(&self.0) != 2 {
+            return;
+        }
+        // Waking may run anybody's code, so it is done with nothing borrowed. The woken task looks again
+        // later, when this clone is gone.
+        let waiting = self.0.waiting.borrow_mut().take();
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let (Some(Descriptor::Virtual), Some(table)) = (self.descriptor.take(), &self.table) {
+            // As with `OwnedFd`: a destructor has nobody to tell of an error.
+            let _ = table.close(self.number);
+        }
+    }
+}
+
+impl From<OwnedFd> for Fd {
+    fn from(fd: OwnedFd) -> Fd {
+        let number = fd.as_raw_fd();
+        Fd(Rc::new(Shared {
+            descriptor: Cell::new(Some(Descriptor::Os(fd))),
+            number,
+            table: None,
+            waiting: RefCell::new(None),
+        }))
+    }
+}
+
+impl AsFd for Fd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor stays open while a clone lives, and `self` does.
+        unsafe { BorrowedFd::borrow_raw(self.0.number) }
+    }
+}
+
+impl AsRawFd for Fd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.number
+    }
+}
+
+impl fmt::Debug for Fd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Fd").field(&self.0.number).finish()
+    }
+}

@@ -1,0 +1,66 @@
+//! A completion, copied out of the queue.
+
+use std::io;
+
+use crate::sys::abi::{self, RawCqe};
+
+/// One completion queue entry.
+///
+/// A request may complete several times: while [`more`](Cqe::more) holds, another entry with the same
+/// `user_data` will follow. `io_uring(7)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cqe(RawCqe);
+
+impl Cqe {
+    /// A completion made by hand, for kernels in user space and for tests.
+    pub fn new(user_data: u64, res: i32, flags: u32) -> Cqe {
+        Cqe(RawCqe { user_data, res, flags })
+    }
+
+    /// What the submission carried.
+    pub fn user_data(&self) -> u64 {
+        self.0.user_data
+    }
+
+    /// The result as the operation's man page words it, or the error.
+    pub fn result(&self) -> io::Result<u32> {
+        match u32::try_from(self.0.res) {
+            Ok(count) => Ok(count),
+            // `wrapping_neg`: a kernel that answered `i32::MIN` must not make us panic.
+            Err(_) => Err(io::Error::from_raw_os_error(self.0.res.wrapping_neg())),
+        }
+    }
+
+    /// The result word as the kernel wrote it: negative values are errnos.
+    pub fn raw_result(&self) -> i32 {
+        self.0.res
+    }
+
+    /// Whether more completions of the same request will follow (`IORING_CQE_F_MORE`, Linux 5.13).
+    pub fn more(&self) -> bool {
+        self.0.flags & abi::CQE_F_MORE != 0
+    }
+
+    /// Whether this one only says that a zero-copy send is done with its buffer (`IORING_CQE_F_NOTIF`,
+    /// Linux 6.0).
+    pub fn notification(&self) -> bool {
+        self.0.flags & abi::CQE_F_NOTIF != 0
+    }
+
+    /// Whether the socket had more to give (`IORING_CQE_F_SOCK_NONEMPTY`, Linux 5.19).
+    pub fn socket_nonempty(&self) -> bool {
+        self.0.flags & abi::CQE_F_SOCK_NONEMPTY != 0
+    }
+
+    /// Which provided buffer the kernel used, if any (`IORING_CQE_F_BUFFER`, Linux 5.7).
+    pub fn buffer_id(&self) -> Option<u16> {
+        let used = self.0.flags & abi::CQE_F_BUFFER != 0;
+        used.then_some((self.0.flags >> abi::CQE_BUFFER_SHIFT) as u16)
+    }
+}
+
+impl From<RawCqe> for Cqe {
+    fn from(raw: RawCqe) -> Cqe {
+        Cqe(raw)
+    }
+}
