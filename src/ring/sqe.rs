@@ -4,10 +4,10 @@
 
 use std::ffi::CStr;
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use super::Address;
+use crate::buf::Room;
 use crate::sys::abi::{self, RawSqe, Statx};
 
 /// `MAX_RW_COUNT`: the kernel cuts every transfer here (read(2)), so longer buffers are lent in part.
@@ -104,15 +104,12 @@ impl<'a> Sqe<'a> {
     }
 
     /// Reads into the front of `room` at `offset`; `None` is the file's own position. `pread(2)`, Linux 5.6.
-    pub fn read(
-        target: Target<'a>,
-        room: &'a mut [MaybeUninit<u8>],
-        offset: Option<u64>,
-    ) -> Sqe<'a> {
+    pub fn read(target: Target<'a>, room: impl Into<Room<'a>>, offset: Option<u64>) -> Sqe<'a> {
+        let mut room = room.into();
         Sqe::new(RawSqe {
             off: offset.unwrap_or(CURRENT_POSITION),
             len: transfer_len(room.len()),
-            addr: written_by_kernel(room),
+            addr: room.expose(),
             ..base(abi::OP_READ, target.raw())
         })
     }
@@ -204,10 +201,11 @@ impl<'a> Sqe<'a> {
     }
 
     /// Receives into the front of `room`; `flags` is `MSG_*`. `recv(2)`, Linux 5.6.
-    pub fn recv(target: Target<'a>, room: &'a mut [MaybeUninit<u8>], flags: i32) -> Sqe<'a> {
+    pub fn recv(target: Target<'a>, room: impl Into<Room<'a>>, flags: i32) -> Sqe<'a> {
+        let mut room = room.into();
         Sqe::new(RawSqe {
             len: transfer_len(room.len()),
-            addr: written_by_kernel(room),
+            addr: room.expose(),
             op_flags: flags as u32,
             ..base(abi::OP_RECV, target.raw())
         })
