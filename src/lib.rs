@@ -2,6 +2,8 @@
 #![allow(dead_code)]
 
 pub mod buf;
+mod driver;
 pub mod fd;
+pub mod op;
 pub mod ring;
 mod sys;

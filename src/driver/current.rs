@@ -1,0 +1,44 @@
+//! The driver of this thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::Driver;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Driver>>> = const { RefCell::new(None) };
+}
+
+/// The driver of the runtime that runs on this thread.
+pub(crate) fn try_current() -> Option<Rc<Driver>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// The driver of the runtime that runs on this thread.
+///
+/// # Panics
+///
+/// Outside a runtime.
+pub(crate) fn current() -> Rc<Driver> {
+    try_current().expect(
+        "no uring runtime is running on this thread: call this inside Runtime::block_on or #[uring::main]",
+    )
+}
+
+/// Makes `driver` this thread's until the guard is dropped.
+#[must_use]
+pub(crate) fn enter(driver: Rc<Driver>) -> Entered {
+    Entered { before: CURRENT.replace(Some(driver)) }
+}
+
+/// Restores what was there before.
+pub(crate) struct Entered {
+    before: Option<Rc<Driver>>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let leaving = CURRENT.replace(self.before.take());
+        drop(leaving);
+    }
+}

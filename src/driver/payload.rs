@@ -1,0 +1,228 @@
+//! An operation at the address the kernel knows it by.
+//!
+//! # Safety invariant
+//!
+//! `at` points to a block that this value owns and that holds an initialized operation of the type that
+//! `kind` was made for. The operation was written there before it was prepared, and is not moved, touched or
+//! freed before [`Payload::take`] or [`Payload::abandon`], which the driver calls after the final completion
+//! (rule 1). An exception is [`Shot::call`], which sees a multishot operation by shared reference, and those
+//! lend nothing mutably.
+
+use std::alloc::{self, Layout};
+use std::any::TypeId;
+use std::mem;
+use std::ptr::NonNull;
+
+use super::op::{MultiOp, Op};
+use crate::ring::{Cqe, RawSqe};
+
+/// Blocks of one size serve all operations of usual size; 256 bytes hold any operation on a `Vec`, address
+/// storage included.
+const BLOCK: Layout = match Layout::from_size_align(256, 16) {
+    Ok(layout) => layout,
+    Err(_) => panic!("256 is a multiple of 16"),
+};
+
+/// Free blocks kept for reuse: 1 MiB at most. Steady state needs as many as complete in one turn.
+const MAX_FREE_BLOCKS: usize = 4096;
+
+/// Memory for one operation.
+#[derive(Debug)]
+pub(super) struct Block {
+    at: NonNull<u8>,
+    layout: Layout,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout by `Pool::block_for`; a block is owned once.
+        unsafe { alloc::dealloc(self.at.as_ptr(), self.layout) }
+    }
+}
+
+/// The free blocks.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    free: Vec<Block>,
+}
+
+impl Pool {
+    /// A block for a `T`: a pooled one if it fits there, else one of its own size.
+    pub(super) fn block_for<T>(&mut self) -> Block {
+        let wanted = Layout::new::<T>();
+        let pooled = wanted.size() <= BLOCK.size() && wanted.align() <= BLOCK.align();
+        if pooled {
+            if let Some(block) = self.free.pop() {
+                return block;
+            }
+        }
+        let layout = if pooled { BLOCK } else { wanted };
+        // An empty type of strict alignment is the one that is neither pooled nor larger than a block.
+        let size = layout.size().max(layout.align());
+        let layout = Layout::from_size_align(size, layout.align()).unwrap_or(layout);
+        // SAFETY: the size is not zero, by the line above.
+        match NonNull::new(unsafe { alloc::alloc(layout) }) {
+            Some(at) => Block { at, layout },
+            None => alloc::handle_alloc_error(layout),
+        }
+    }
+
+    /// Keeps a block for the next operation; frees it if it is of odd size or there are enough.
+    pub(super) fn give_back(&mut self, block: Block) {
+        if block.layout == BLOCK && self.free.len() < MAX_FREE_BLOCKS {
+            self.free.push(block);
+        }
+    }
+}
+
+/// What to do with an operation whose type is no longer known.
+struct Kind {
+    type_id: fn() -> TypeId,
+    /// Ends it after the final completion, when nobody awaits it.
+    abandon: unsafe fn(NonNull<u8>, Cqe),
+    /// Present for a [`MultiOp`].
+    abandoned_shot: Option<unsafe fn(NonNull<u8>, Cqe)>,
+}
+
+/// The kind of a [`Op`].
+struct OneShot<T>(T);
+
+impl<T: Op> OneShot<T> {
+    const KIND: &'static Kind = &Kind {
+        type_id: TypeId::of::<OneShot<T>>,
+        abandon: |at, cqe| {
+            // SAFETY: the invariant: an initialized `T`, moved out once, after its final completion.
+            unsafe { at.cast::<T>().read() }.abandoned(cqe);
+        },
+        abandoned_shot: None,
+    };
+}
+
+/// The kind of a [`MultiOp`].
+struct MultiShot<T>(T);
+
+impl<T: MultiOp> MultiShot<T> {
+    const KIND: &'static Kind = &Kind {
+        type_id: TypeId::of::<MultiShot<T>>,
+        abandon: |at, _| {
+            // SAFETY: the invariant: an initialized `T`, dropped once, after its final completion.
+            unsafe { at.cast::<T>().drop_in_place() };
+        },
+        abandoned_shot: Some(|at, cqe| {
+            // SAFETY: the invariant: an initialized `T`, of which only shared references are made.
+            unsafe { at.cast::<T>().as_ref() }.abandoned_shot(cqe);
+        }),
+    };
+}
+
+/// An operation in its block, its type erased. Dropping one leaks it: what the kernel may still use is never
+/// freed by accident.
+pub(super) struct Payload {
+    at: NonNull<u8>,
+    layout: Layout,
+    kind: &'static Kind,
+}
+
+/// Gives operation and block back if `prepare` panics.
+struct Unprepared<T> {
+    at: NonNull<T>,
+    _block: Block,
+}
+
+impl<T> Drop for Unprepared<T> {
+    fn drop(&mut self) {
+        // SAFETY: written by `Payload::place`, and no submission was made of it.
+        unsafe { self.at.drop_in_place() }
+    }
+}
+
+impl Payload {
+    /// Moves `op` to its block, then prepares it there, once.
+    pub(super) fn new<T: Op>(op: T, block: Block) -> (Payload, RawSqe) {
+        Payload::place(op, block, OneShot::<T>::KIND, |op| op.prepare().into_raw())
+    }
+
+    /// As [`Payload::new`].
+    pub(super) fn new_multi<T: MultiOp>(op: T, block: Block) -> (Payload, RawSqe) {
+        Payload::place(op, block, MultiShot::<T>::KIND, |op| op.prepare().into_raw())
+    }
+
+    fn place<T>(
+        op: T,
+        block: Block,
+        kind: &'static Kind,
+        prepare: impl FnOnce(&mut T) -> RawSqe,
+    ) -> (Payload, RawSqe) {
+        let at = block.at.cast::<T>();
+        // SAFETY: the block was made for a `T` and is ours.
+        unsafe { at.write(op) };
+        let mut unprepared = Unprepared { at, _block: block };
+        // SAFETY: just written, and nobody else knows of it.
+        let sqe = prepare(unsafe { unprepared.at.as_mut() });
+        let layout = unprepared._block.layout;
+        mem::forget(unprepared);
+        (Payload { at: at.cast(), layout, kind }, sqe)
+    }
+
+    /// Moves the operation out again, after its final completion.
+    pub(super) fn take<T: Op>(self) -> (T, Block) {
+        assert!((self.kind.type_id)() == TypeId::of::<OneShot<T>>(), "an operation keeps its type");
+        // SAFETY: the invariant, and the type was just compared; `self` is consumed, so this happens once.
+        let op = unsafe { self.at.cast::<T>().read() };
+        (op, self.into_block())
+    }
+
+    /// Ends an operation that nobody awaits, after its final completion: runs user code.
+    pub(super) fn abandon(self, cqe: Cqe) -> Block {
+        let (at, kind) = (self.at, self.kind);
+        // The block is freed even if the user code panics.
+        let block = self.into_block();
+        // SAFETY: the invariant; `self` is consumed, so this happens once.
+        unsafe { (kind.abandon)(at, cqe) };
+        block
+    }
+
+    /// Access to a multishot operation while it is in flight; none for other operations.
+    pub(super) fn shot(&self) -> Option<Shot> {
+        self.kind.abandoned_shot.map(|_| Shot { at: self.at, kind: self.kind })
+    }
+
+    fn into_block(self) -> Block {
+        Block { at: self.at, layout: self.layout }
+    }
+}
+
+/// A multishot operation in its block, borrowed without a lifetime: while user code handles a shot, nothing
+/// of the driver may be borrowed.
+pub(super) struct Shot {
+    at: NonNull<u8>,
+    kind: &'static Kind,
+}
+
+impl Shot {
+    /// Turns a completion into an item.
+    ///
+    /// # Safety
+    ///
+    /// The payload this came from is alive until the call returns.
+    pub(super) unsafe fn call<T: MultiOp>(self, cqe: Cqe) -> T::Item {
+        assert!(
+            (self.kind.type_id)() == TypeId::of::<MultiShot<T>>(),
+            "an operation keeps its type"
+        );
+        // SAFETY: alive by the caller's contract, of this type by the comparison; shared references only.
+        unsafe { self.at.cast::<T>().as_ref() }.shot(cqe)
+    }
+
+    /// Hands a completion to an operation that nobody takes items of.
+    ///
+    /// # Safety
+    ///
+    /// As [`Shot::call`].
+    pub(super) unsafe fn abandon(self, cqe: Cqe) {
+        if let Some(abandoned_shot) = self.kind.abandoned_shot {
+            // SAFETY: the caller's contract and the invariant.
+            unsafe { abandoned_shot(self.at, cqe) }
+        }
+    }
+}

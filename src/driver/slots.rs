@@ -1,0 +1,325 @@
+//! The operations in flight, each in a slot that its token names: pure transitions that return what is to be
+//! done.
+//!
+//! One rule covers every kind of operation: *a completion with `F_MORE` does not end the operation; the
+//! result is the first completion that is no notification; the operation is done at the first completion
+//! without `F_MORE`.*
+//!
+//! ```text
+//!               cqe (more)                    cqe (more)
+//!               ┌──────┐                      ┌──────┐
+//!  insert ──► Waiting ─┴─ drop of the ──► Abandoned ─┴─┐
+//!               │         future              │        │
+//!        final cqe                        final cqe    │ Settle: the operation's own
+//!               ▼         drop of the         ▼        ▼ `abandoned` runs, the slot is freed
+//!            Finished ─── future ──────► taken out at once
+//!               │
+//!               └──── poll ────────────► taken out: `complete` runs
+//! ```
+
+use std::collections::VecDeque;
+use std::mem;
+use std::task::Waker;
+
+use slab::Slab;
+
+use super::payload::{Payload, Shot};
+use crate::ring::Cqe;
+
+/// Completions of a multishot operation that may wait for their consumer. One that falls further behind has
+/// the operation cancelled and can arm it again: a bound on memory.
+pub(super) const MAX_SHOTS: usize = 1024;
+
+/// Names an operation in flight: slab index below, generation above.
+///
+/// The generation makes a cancel that the kernel acts on late miss the next operation in the same slot, and
+/// a completion that names no live operation recognisable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    index: u32,
+    generation: u32,
+}
+
+impl Token {
+    pub(super) fn user_data(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    pub(super) fn from_user_data(user_data: u64) -> Token {
+        Token { index: user_data as u32, generation: (user_data >> 32) as u32 }
+    }
+}
+
+/// Who wants the result.
+enum State {
+    /// A future does; the waker is that of its task, once it was polled.
+    Waiting(Option<Waker>),
+    /// The final completion is in; a future has yet to take it.
+    Finished,
+    /// Nobody; the kernel has yet to finish.
+    Abandoned,
+}
+
+pub(super) struct Slot {
+    generation: u32,
+    state: State,
+    cancel_queued: bool,
+    cancel_on_drop: bool,
+    /// Whether the final completion was seen.
+    done: bool,
+    /// The result of an operation that completes once.
+    result: Option<Cqe>,
+    /// Completions of a multishot operation that nobody has taken yet.
+    shots: VecDeque<Cqe>,
+    payload: Payload,
+}
+
+impl Slot {
+    /// The operation and its result, for an operation that completes once.
+    pub(super) fn into_parts(self) -> (Payload, Cqe) {
+        // A zero-copy send whose only completion is a notification does not exist, but a panic here would be
+        // worse than a made-up success of nothing.
+        (self.payload, self.result.unwrap_or_default())
+    }
+}
+
+/// What a transition asks for, to be done when nothing is borrowed.
+pub(super) enum Action {
+    /// Wake a task.
+    Wake(Waker),
+    /// An abandoned operation has completions to hand to its `abandoned`.
+    Settle(Token),
+}
+
+/// What a poll finds.
+pub(super) enum Polled {
+    /// The operation is done and no longer in its slot.
+    Done(Slot),
+    /// The task's waker is known already.
+    Pending,
+    /// The waker must be cloned, which is user code, and handed to [`Slots::set_waker`].
+    NeedsWaker,
+}
+
+/// What a poll for the next shot finds.
+pub(super) enum PolledShot {
+    /// A completion, and access to the operation that makes an item of it.
+    Shot(Shot, Cqe),
+    /// All completions were taken; the operation is no longer in its slot.
+    Ended(Slot),
+    /// As [`Polled::Pending`].
+    Pending,
+    /// As [`Polled::NeedsWaker`].
+    NeedsWaker,
+}
+
+/// One step of settling an abandoned operation.
+pub(super) enum Settled {
+    /// A completion to hand over; ask again afterwards.
+    Shot(Shot, Cqe),
+    /// The last one, and the slot it was in.
+    Last(Slot),
+    /// Nothing to do for now.
+    Nothing,
+}
+
+/// What dropping a future leads to.
+pub(super) enum Dropped {
+    /// The operation is done: settle it at once.
+    Settle,
+    /// It is in flight: nothing is left to do but to drop the waker, which is user code.
+    Later(Option<Waker>),
+}
+
+#[derive(Default)]
+pub(super) struct Slots {
+    slab: Slab<Slot>,
+    generation: u32,
+    /// Operations whose cancel is to be submitted. Has room for every slot, so queueing never allocates.
+    cancels: VecDeque<Token>,
+    /// Operations whose final completion is still to come.
+    in_kernel: usize,
+    /// Completions that named no live operation.
+    strangers: u64,
+}
+
+impl Slots {
+    /// A slot for an operation about to be submitted.
+    pub(super) fn insert(&mut self, payload: Payload, cancel_on_drop: bool) -> Token {
+        self.generation = self.generation.wrapping_add(1);
+        let index = self.slab.insert(Slot {
+            generation: self.generation,
+            state: State::Waiting(None),
+            cancel_queued: false,
+            cancel_on_drop,
+            done: false,
+            result: None,
+            shots: VecDeque::new(),
+            payload,
+        });
+        let short_of = self.slab.capacity().saturating_sub(self.cancels.len());
+        self.cancels.reserve(short_of);
+        self.in_kernel += 1;
+        // Two to the 32nd operations at once do not fit in memory.
+        Token { index: index as u32, generation: self.generation }
+    }
+
+    fn get(&mut self, token: Token) -> Option<&mut Slot> {
+        let slot = self.slab.get_mut(token.index as usize)?;
+        (slot.generation == token.generation).then_some(slot)
+    }
+
+    fn take(&mut self, token: Token) -> Slot {
+        self.slab.remove(token.index as usize)
+    }
+
+    /// A completion came.
+    pub(super) fn on_cqe(&mut self, cqe: Cqe) -> Option<Action> {
+        let token = Token::from_user_data(cqe.user_data());
+        let Some(slot) = self.get(token).filter(|slot| !slot.done) else {
+            self.strangers += 1;
+            return None;
+        };
+        if slot.payload.shot().is_some() {
+            slot.shots.push_back(cqe);
+        } else if !cqe.notification() && slot.result.is_none() {
+            slot.result = Some(cqe);
+        }
+        slot.done = !cqe.more();
+        let (done, once) = (slot.done, slot.payload.shot().is_none());
+        let overfull = !done && slot.shots.len() >= MAX_SHOTS;
+        let action = match &mut slot.state {
+            // The first stage of a zero-copy send: nobody to tell before the buffer is back.
+            _ if once && !done => None,
+            State::Waiting(waker) => {
+                let waker = waker.take();
+                if done {
+                    slot.state = State::Finished;
+                }
+                waker.map(Action::Wake)
+            }
+            State::Abandoned => Some(Action::Settle(token)),
+            State::Finished => None,
+        };
+        if done {
+            self.in_kernel -= 1;
+        }
+        if overfull {
+            self.queue_cancel(token);
+        }
+        action
+    }
+
+    /// The future of an operation that completes once was polled.
+    pub(super) fn poll(&mut self, token: Token, waker: &Waker) -> Polled {
+        let Some(slot) = self.get(token) else { return Polled::Pending };
+        match &slot.state {
+            State::Finished => Polled::Done(self.take(token)),
+            State::Waiting(Some(known)) if known.will_wake(waker) => Polled::Pending,
+            _ => Polled::NeedsWaker,
+        }
+    }
+
+    /// The stream of a multishot operation was polled.
+    pub(super) fn poll_shot(&mut self, token: Token, waker: &Waker) -> PolledShot {
+        let Some(slot) = self.get(token) else { return PolledShot::Pending };
+        if let (Some(cqe), Some(shot)) = (slot.shots.pop_front(), slot.payload.shot()) {
+            return PolledShot::Shot(shot, cqe);
+        }
+        match &slot.state {
+            State::Finished => PolledShot::Ended(self.take(token)),
+            State::Waiting(Some(known)) if known.will_wake(waker) => PolledShot::Pending,
+            _ => PolledShot::NeedsWaker,
+        }
+    }
+
+    /// Keeps the waker of the task that waits; returns the one it replaces, to be dropped with nothing
+    /// borrowed.
+    pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Option<Waker> {
+        match self.get(token).map(|slot| &mut slot.state) {
+            Some(State::Waiting(known)) => known.replace(waker),
+            _ => Some(waker),
+        }
+    }
+
+    /// The future was dropped.
+    pub(super) fn on_drop(&mut self, token: Token) -> Dropped {
+        let Some(slot) = self.get(token) else { return Dropped::Later(None) };
+        let cancel = slot.cancel_on_drop;
+        match mem::replace(&mut slot.state, State::Abandoned) {
+            State::Waiting(waker) => {
+                if cancel {
+                    self.queue_cancel(token);
+                }
+                // Shots that were not taken are settled with the final completion, in their order.
+                Dropped::Later(waker)
+            }
+            State::Finished | State::Abandoned => Dropped::Settle,
+        }
+    }
+
+    /// The next thing to hand to an abandoned operation.
+    pub(super) fn settle(&mut self, token: Token) -> Settled {
+        let Some(slot) = self.get(token) else { return Settled::Nothing };
+        if let (Some(cqe), Some(shot)) = (slot.shots.pop_front(), slot.payload.shot()) {
+            return Settled::Shot(shot, cqe);
+        }
+        if slot.done { Settled::Last(self.take(token)) } else { Settled::Nothing }
+    }
+
+    /// Asks for an operation to be cancelled, once.
+    pub(super) fn queue_cancel(&mut self, token: Token) {
+        if let Some(slot) = self.get(token) {
+            if !slot.done && !mem::replace(&mut slot.cancel_queued, true) {
+                self.cancels.push_back(token);
+            }
+        }
+    }
+
+    /// The next operation to cancel that is still in flight.
+    pub(super) fn next_cancel(&mut self) -> Option<Token> {
+        while let Some(token) = self.cancels.pop_front() {
+            if self.get(token).is_some_and(|slot| !slot.done) {
+                return Some(token);
+            }
+        }
+        None
+    }
+
+    /// Puts a cancel back that could not be submitted.
+    pub(super) fn return_cancel(&mut self, token: Token) {
+        self.cancels.push_front(token);
+    }
+
+    pub(super) fn has_cancels(&self) -> bool {
+        !self.cancels.is_empty()
+    }
+
+    /// Asks for everything in flight to be cancelled that may be.
+    pub(super) fn cancel_all(&mut self) {
+        let tokens: Vec<Token> = self
+            .slab
+            .iter()
+            .filter(|(_, slot)| !slot.done && slot.cancel_on_drop)
+            .map(|(index, slot)| Token { index: index as u32, generation: slot.generation })
+            .collect();
+        for token in tokens {
+            self.queue_cancel(token);
+        }
+    }
+
+    /// Operations whose final completion is still to come.
+    pub(super) fn in_kernel(&self) -> usize {
+        self.in_kernel
+    }
+
+    /// Slots in use: operations in flight, and finished ones whose future has not taken the result.
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Completions that named no live operation.
+    pub(super) fn strangers(&self) -> u64 {
+        self.strangers
+    }
+}

@@ -1,0 +1,227 @@
+//! One direction of a stream: one operation at a time, and what came too late for its future.
+//!
+//! What a receive takes out of a socket is gone from the kernel, whether or not anybody still waits for it.
+//! So the operation that receives holds the lane until its final completion, not until its future is
+//! dropped; what it received for a dropped future it leaves in the lane, and the next holder takes that
+//! first. Nothing is lost, and nothing overtakes.
+//!
+//! Holders queue in the order of their first poll. A *forgotten* future never lets go of the lane, as a
+//! forgotten lock guard never unlocks.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// One direction of a stream; `T` is what a dropped future may leave behind.
+pub struct Lane<T>(Rc<Shared<T>>);
+
+struct Shared<T> {
+    held: Cell<bool>,
+    late: RefCell<VecDeque<T>>,
+    waiting: RefCell<VecDeque<Waiting>>,
+    next_ticket: Cell<u64>,
+}
+
+struct Waiting {
+    ticket: u64,
+    waker: Waker,
+}
+
+impl<T> Lane<T> {
+    /// A lane that nobody holds.
+    pub fn new() -> Lane<T> {
+        Lane(Rc::new(Shared {
+            held: Cell::new(false),
+            late: RefCell::default(),
+            waiting: RefCell::default(),
+            next_ticket: Cell::new(0),
+        }))
+    }
+
+    /// Waits for the lane. Dropping the future gives up the place in the queue.
+    pub fn hold(&self) -> Hold<'_, T> {
+        Hold { lane: self, ticket: None }
+    }
+
+    /// Whether an operation holds the lane, or something waits in it for the next holder.
+    pub fn is_idle(&self) -> bool {
+        !self.0.held.get() && self.0.late.borrow().is_empty()
+    }
+
+    /// Wakes whoever is first in the queue.
+    fn wake_first(&self) {
+        let first = self.0.waiting.borrow().front().map(|waiting| waiting.waker.clone());
+        if let Some(waker) = first {
+            waker.wake();
+        }
+    }
+
+    fn leave_queue(&self, ticket: u64) {
+        let mut waiting = self.0.waiting.borrow_mut();
+        let place = waiting.iter().position(|waiting| waiting.ticket == ticket);
+        let left = place.and_then(|place| waiting.remove(place));
+        drop(waiting);
+        drop(left);
+    }
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Lane<T> {
+        Lane::new()
+    }
+}
+
+impl<T> fmt::Debug for Lane<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lane")
+            .field("held", &self.0.held.get())
+            .field("late", &self.0.late.borrow().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Lane::hold`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Hold<'a, T> {
+    lane: &'a Lane<T>,
+    ticket: Option<u64>,
+}
+
+impl<T> Future for Hold<'_, T> {
+    type Output = Held<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Held<T>> {
+        let shared = &self.lane.0;
+        let first = shared.waiting.borrow().front().map(|waiting| waiting.ticket);
+        if !shared.held.get() && (first.is_none() || first == self.ticket) {
+            shared.held.set(true);
+            if let Some(ticket) = self.ticket.take() {
+                self.lane.leave_queue(ticket);
+            }
+            return Poll::Ready(Held { lane: Lane(Rc::clone(&self.lane.0)) });
+        }
+        // Cloning and dropping a waker may run anybody's code: nothing is borrowed meanwhile.
+        let waker = context.waker().clone();
+        let Some(ticket) = self.ticket else {
+            let ticket = shared.next_ticket.get();
+            shared.next_ticket.set(ticket + 1);
+            shared.waiting.borrow_mut().push_back(Waiting { ticket, waker });
+            self.ticket = Some(ticket);
+            return Poll::Pending;
+        };
+        let mut waiting = shared.waiting.borrow_mut();
+        let mine = waiting.iter_mut().find(|waiting| waiting.ticket == ticket);
+        let replaced = mine.map(|mine| std::mem::replace(&mut mine.waker, waker));
+        drop(waiting);
+        drop(replaced);
+        Poll::Pending
+    }
+}
+
+impl<T> Drop for Hold<'_, T> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.lane.leave_queue(ticket);
+            // The wake meant for this one goes to the next.
+            if !self.lane.0.held.get() {
+                self.lane.wake_first();
+            }
+        }
+    }
+}
+
+/// The right to operate on a lane, let go of when dropped.
+pub struct Held<T> {
+    lane: Lane<T>,
+}
+
+impl<T> Held<T> {
+    /// Takes what came too late for the future it was meant for, oldest first.
+    pub fn take_late(&self) -> Option<T> {
+        self.lane.0.late.borrow_mut().pop_front()
+    }
+
+    /// Leaves something for the next holder, behind what is there.
+    pub fn leave(&self, late: T) {
+        self.lane.0.late.borrow_mut().push_back(late);
+    }
+
+    /// Puts the rest of what was taken back, in front.
+    pub fn put_back(&self, late: T) {
+        self.lane.0.late.borrow_mut().push_front(late);
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        self.lane.0.held.set(false);
+        self.lane.wake_first();
+    }
+}
+
+impl<T> fmt::Debug for Held<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Held").field(&self.lane).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+    use futures::task::noop_waker_ref;
+    use std::pin::pin;
+
+    fn polled<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
+        match future.poll(&mut Context::from_waker(noop_waker_ref())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_lane_is_held_by_one_at_a_time_in_the_order_of_asking() {
+        let lane = Lane::<()>::new();
+        let first = lane.hold().now_or_never().expect("free");
+        let (mut second, mut third) = (pin!(lane.hold()), pin!(lane.hold()));
+        assert!(polled(second.as_mut()).is_none() && polled(third.as_mut()).is_none());
+        drop(first);
+        assert!(polled(third.as_mut()).is_none(), "the second is before the third");
+        let second = polled(second.as_mut()).expect("its turn");
+        assert!(polled(third.as_mut()).is_none());
+        drop(second);
+        assert!(polled(third.as_mut()).is_some());
+    }
+
+    #[test]
+    fn who_gives_up_waiting_lets_the_next_one_pass() {
+        let lane = Lane::<()>::new();
+        let first = lane.hold().now_or_never().expect("free");
+        let mut second = Box::pin(lane.hold());
+        let mut third = pin!(lane.hold());
+        assert!(polled(second.as_mut()).is_none() && polled(third.as_mut()).is_none());
+        drop(first);
+        drop(second);
+        assert!(polled(third.as_mut()).is_some());
+    }
+
+    #[test]
+    fn what_came_late_goes_to_the_next_holder_in_order() {
+        let lane = Lane::new();
+        let held = lane.hold().now_or_never().expect("free");
+        held.leave(1);
+        held.leave(2);
+        drop(held);
+        assert!(!lane.is_idle());
+        let held = lane.hold().now_or_never().expect("free");
+        assert_eq!(held.take_late(), Some(1));
+        held.put_back(1);
+        assert_eq!((held.take_late(), held.take_late()), (Some(1), Some(2)));
+        assert_eq!(held.take_late(), None);
+    }
+}

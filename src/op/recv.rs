@@ -1,0 +1,72 @@
+//! Receive from a stream socket: `recv(2)`, Linux 5.6.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use super::lane::Held;
+use super::{Op, outcome};
+use crate::buf::{BufError, BufResult, IoBufMut};
+use crate::fd::Fd;
+use crate::ring::{Cqe, Sqe};
+
+/// What a receive left in its lane because its future was gone: bytes, or the errno that the socket
+/// reports only once.
+pub type LateBytes = Result<Vec<u8>, i32>;
+
+/// Receives into the front of a buffer; 0 bytes are the end of the stream.
+///
+/// Dropping its future loses nothing: what the kernel had already received is left in the lane, for
+/// [`late`] to find before the next receive.
+#[derive(Debug)]
+pub struct Recv<B> {
+    /// The socket.
+    pub fd: Fd,
+    /// What to receive into.
+    pub buf: B,
+    /// The socket's receiving direction, held until the final completion.
+    pub lane: Held<LateBytes>,
+}
+
+impl<B: IoBufMut> Op for Recv<B> {
+    type Output = BufResult<usize, B>;
+
+    fn prepare(&mut self) -> Sqe<'_> {
+        Sqe::recv(self.fd.as_fd().into(), self.buf.room(), 0)
+    }
+
+    fn complete(self, cqe: Cqe) -> Self::Output {
+        // SAFETY: recv(2) without flags writes as many bytes as it returns to the front of the room that
+        // `prepare` lent. (With MSG_TRUNC it would return more than it wrote.)
+        unsafe { outcome::filled(cqe, self.buf) }
+    }
+
+    fn abandoned(self, cqe: Cqe) {
+        let Recv { buf, lane, .. } = self;
+        // SAFETY: as in `complete`.
+        match unsafe { outcome::filled(cqe, buf) } {
+            // The end of the stream comes again at the next receive.
+            Ok((0, _)) => {}
+            Ok((n, buf)) => lane.leave(Ok(buf.bytes()[..n].to_vec())),
+            Err(error) => match error.raw_os_error() {
+                None | Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
+                Some(errno) => lane.leave(Err(errno)),
+            },
+        }
+    }
+}
+
+/// Serves a receive from what an earlier one left in the lane; the buffer again if there is nothing.
+pub fn late<B: IoBufMut>(lane: &Held<LateBytes>, buf: B) -> Result<BufResult<usize, B>, B> {
+    match lane.take_late() {
+        None => Err(buf),
+        Some(Err(errno)) => Ok(Err(BufError::new(io::Error::from_raw_os_error(errno), buf))),
+        Some(Ok(mut bytes)) => {
+            let (n, buf) = outcome::copied(&bytes, buf);
+            if n < bytes.len() {
+                bytes.drain(..n);
+                lane.put_back(Ok(bytes));
+            }
+            Ok(Ok((n, buf)))
+        }
+    }
+}

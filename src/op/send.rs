@@ -1,0 +1,40 @@
+//! Send to a stream socket: `send(2)`, Linux 5.6.
+
+use std::os::fd::AsFd;
+
+use super::Op;
+use super::lane::Held;
+use crate::buf::{BufError, BufResult, IoBuf};
+use crate::fd::Fd;
+use crate::ring::{Cqe, Sqe};
+
+/// Sends the bytes of a buffer; fewer may be taken. A peer that is gone is `EPIPE`, never a signal.
+///
+/// When its future is dropped, a part may have been sent; which one, nobody is told. Nothing that is sent
+/// later overtakes it.
+#[derive(Debug)]
+pub struct Send<B> {
+    /// The socket.
+    pub fd: Fd,
+    /// What to send.
+    pub buf: B,
+    /// `MSG_*`; with `MSG_WAITALL` the kernel goes on until all is sent, or an error (Linux 5.19).
+    pub flags: i32,
+    /// The socket's sending direction, held until the final completion.
+    pub lane: Held<()>,
+}
+
+impl<B: IoBuf> Op for Send<B> {
+    type Output = BufResult<usize, B>;
+
+    fn prepare(&mut self) -> Sqe<'_> {
+        Sqe::send(self.fd.as_fd().into(), self.buf.bytes(), self.flags)
+    }
+
+    fn complete(self, cqe: Cqe) -> Self::Output {
+        match cqe.result() {
+            Ok(n) => Ok((n as usize, self.buf)),
+            Err(error) => Err(BufError::new(error, self.buf)),
+        }
+    }
+}
