@@ -47,11 +47,18 @@ impl<B: IoBufMut> Op for Recv<B> {
             // The end of the stream comes again at the next receive.
             Ok((0, _)) => {}
             Ok((n, buf)) => lane.leave(Ok(buf.bytes()[..n].to_vec())),
-            Err(error) => match error.raw_os_error() {
-                None | Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
-                Some(errno) => lane.leave(Err(errno)),
-            },
+            Err(failed) => leave_error(&lane, failed.error()),
         }
+    }
+}
+
+const _: () = assert!(size_of::<Recv<Vec<u8>>>() <= 256, "fits a pooled block");
+
+/// Leaves an error for the next receive, if it is one that the socket has taken off by reporting it.
+pub(super) fn leave_error(lane: &Held<LateBytes>, error: &io::Error) {
+    match error.raw_os_error() {
+        None | Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
+        Some(errno) => lane.leave(Err(errno)),
     }
 }
 

@@ -38,3 +38,5 @@ impl<B: IoBuf> Op for Send<B> {
         }
     }
 }
+
+const _: () = assert!(size_of::<Send<Vec<u8>>>() <= 256, "fits a pooled block");
