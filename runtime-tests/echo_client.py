@@ -26,7 +26,7 @@ import time
 
 POOL_BYTES = 1 << 20  # messages are slices of one random pool: making bytes must cost little
 READ_BYTES = 32 << 10
-WINDOW_BYTES = 256 << 10  # how far a writer may run ahead of its reader, on each connection
+WINDOW_BYTES = 256 << 10  # how far a writer may run ahead of its reader, when not told
 CONNECTS_AT_ONCE = 128  # fewer than the usual listen backlog: an overflowing one costs seconds
 FLOOD_CAP_BYTES = 64 << 20  # a server that takes more than this without an answer never pushes back
 
@@ -98,8 +98,8 @@ class Messages:
 class Conversation:
     """One connection: a writer and a reader at once, with the hashes of both directions."""
 
-    def __init__(self, sock):
-        self.sock = sock
+    def __init__(self, sock, window=WINDOW_BYTES):
+        self.sock, self.window = sock, window
         self.loop = asyncio.get_running_loop()
         self.sent, self.received = 0, 0
         self.sent_hash, self.received_hash = hashlib.blake2b(), hashlib.blake2b()
@@ -108,7 +108,7 @@ class Conversation:
 
     async def write(self, messages):
         for message in messages:
-            while self.sent - self.received > WINDOW_BYTES:
+            while self.sent - self.received > self.window:
                 self.room.clear()
                 await self.room.wait()
             # Counted first: the reader may get the front back before the tail has been sent.
@@ -153,7 +153,7 @@ async def load(opts):
     conversations, errors = [], []
 
     async def one(number):
-        conversation = Conversation(await connect(opts.addr, gate))
+        conversation = Conversation(await connect(opts.addr, gate), opts.window)
         conversations.append(conversation)
         await conversation.run(messages.of(number, opts.messages))
 
@@ -519,6 +519,12 @@ def arguments():
     parser.add_argument("--min", type=int, default=1, help="smallest message, bytes")
     parser.add_argument("--max", type=int, default=65536, help="largest message, bytes")
     parser.add_argument("--size-shape", choices=["log", "uniform"], default="log")
+    parser.add_argument(
+        "--window",
+        type=int,
+        default=WINDOW_BYTES,
+        help="bytes of a connection under way at once; with 0, one message at a time",
+    )
     parser.add_argument("--stall", type=float, default=60, help="seconds without progress")
     parser.add_argument("--clients", type=int, default=60, help="of each hostile kind")
     parser.add_argument(
