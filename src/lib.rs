@@ -4,5 +4,6 @@
 #![cfg_attr(not(test), allow(dead_code, unused_imports))]
 
 pub mod task;
+pub mod time;
 
 pub use task::spawn;
