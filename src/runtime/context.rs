@@ -11,20 +11,16 @@ use crate::time::{self, Timers};
 /// Three thread-locals and not one: a single context type would name every layer, and every layer would name
 /// it.
 pub(super) struct Entered {
-    _timers: time::current::Entered,
-    _executor: task::current::Entered,
+    _timers: time::Entered,
+    _executor: task::Entered,
     _driver: driver::current::Entered,
 }
 
 /// Makes a runtime this thread's.
-pub(super) fn enter(
-    driver: &Rc<Driver>,
-    executor: &Rc<Executor>,
-    timers: &Rc<Timers>,
-) -> Entered {
+pub(super) fn enter(driver: &Rc<Driver>, executor: &Rc<Executor>, timers: &Rc<Timers>) -> Entered {
     Entered {
-        _timers: time::current::enter(Rc::clone(timers)),
-        _executor: task::current::enter(Rc::clone(executor)),
+        _timers: time::enter(Rc::clone(timers)),
+        _executor: task::enter(Rc::clone(executor)),
         _driver: driver::current::enter(Rc::clone(driver)),
     }
 }
