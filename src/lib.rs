@@ -1,9 +1,15 @@
 //! An async runtime for Linux on io_uring.
-#![allow(dead_code)]
 
 pub mod buf;
 mod driver;
 pub mod fd;
+pub mod io;
 pub mod op;
 pub mod ring;
+mod runtime;
 mod sys;
+pub mod task;
+pub mod time;
+
+pub use runtime::{Builder, Metrics, Runtime, ShutdownReport};
+pub use task::spawn;

@@ -1,1 +1,230 @@
-//! What the tests of every situation share.
+//! What the tests of every situation share: running on every kernel, ledgers of events, temporary
+//! directories.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Wake, Waker};
+
+use uring::Runtime;
+use uring::sim::Sim;
+
+/// A kernel that a test can run on.
+#[derive(Clone, Debug)]
+pub enum On {
+    /// Linux with the set-up flags of one rung of the ladder: 0 is the newest kernel's, 5 the oldest.
+    Linux {
+        /// The rung to start from.
+        rung: usize,
+    },
+    /// The simulated kernel, which completes in an order of the seed's choice.
+    Sim {
+        /// The seed.
+        seed: u64,
+        /// Its controls.
+        sim: Sim,
+    },
+}
+
+impl On {
+    /// A runtime on this kernel.
+    pub fn runtime(&self) -> Runtime {
+        let builder = Runtime::builder().entries(64).cq_entries(256);
+        let builder = match self {
+            On::Linux { rung } => builder.first_rung(*rung),
+            On::Sim { sim, .. } => builder.kernel(sim.kernel()),
+        };
+        builder.build().expect("a runtime")
+    }
+
+    /// Whether this is Linux.
+    pub fn is_linux(&self) -> bool {
+        matches!(self, On::Linux { .. })
+    }
+}
+
+/// Says on which kernel a test was when it panicked.
+struct Place(String);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the panic above happened on {}", self.0);
+        }
+    }
+}
+
+/// How many seeds of the simulated kernel each test runs on.
+const SEEDS: u64 = if cfg!(miri) { 2 } else { 20 };
+
+/// Every kernel there is here: Linux by each rung of the set-up ladder, and the simulated one by several
+/// seeds. Under Miri, which has no io_uring, the simulated one alone.
+pub fn kernels() -> Vec<On> {
+    let rungs = if cfg!(miri) { 0 } else { 6 };
+    let linux = (0..rungs).map(|rung| On::Linux { rung });
+    let sim = (0..SEEDS).map(|seed| On::Sim { seed, sim: Sim::new(seed) });
+    linux.chain(sim).collect()
+}
+
+/// Runs a test on every kernel; afterwards nothing may be left in flight, and nothing strange have come.
+pub fn on_every_kernel(test: impl Fn(&Runtime, &On)) {
+    for on in kernels() {
+        let _place = Place(format!("{on:?}"));
+        let runtime = on.runtime();
+        test(&runtime, &on);
+        assert_eq!(runtime.metrics().strange_completions, 0);
+        assert_eq!(runtime.metrics().lost_completions, 0);
+        assert_eq!(runtime.shutdown().leaked, 0);
+        if let On::Sim { sim, .. } = &on {
+            assert_eq!((sim.in_flight(), sim.open_descriptors()), (0, 0), "left in the kernel");
+        }
+    }
+}
+
+/// Runs a test on Linux alone, where the simulated kernel cannot show the behaviour.
+pub fn on_linux(test: impl Fn(&Runtime)) {
+    if cfg!(miri) {
+        return skipped("Miri has no io_uring");
+    }
+    let runtime = On::Linux { rung: 0 }.runtime();
+    test(&runtime);
+    assert_eq!(runtime.metrics().strange_completions, 0);
+    assert_eq!(runtime.shutdown().leaked, 0);
+}
+
+/// Says that a test did not run, and why.
+pub fn skipped(because: impl Display) {
+    eprintln!("skipped, because {because}");
+}
+
+/// What happened, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger(Rc<RefCell<Vec<String>>>);
+
+impl Ledger {
+    /// An empty one.
+    pub fn new() -> Ledger {
+        Ledger::default()
+    }
+
+    /// Writes an event down.
+    pub fn note(&self, event: impl Display) {
+        self.0.borrow_mut().push(event.to_string());
+    }
+
+    /// All events so far.
+    pub fn events(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+
+    /// Something that notes its own destruction.
+    pub fn on_drop(&self, event: impl Display) -> NoteOnDrop {
+        NoteOnDrop { ledger: self.clone(), event: event.to_string() }
+    }
+}
+
+/// Notes its own destruction; made by [`Ledger::on_drop`].
+#[derive(Debug)]
+pub struct NoteOnDrop {
+    ledger: Ledger,
+    event: String,
+}
+
+impl Drop for NoteOnDrop {
+    fn drop(&mut self) {
+        self.ledger.note(&self.event);
+    }
+}
+
+/// A buffer that notes when it is freed.
+#[derive(Debug)]
+pub struct NotedBuf {
+    bytes: Vec<u8>,
+    _freed: NoteOnDrop,
+}
+
+impl NotedBuf {
+    /// So many zero bytes; notes `event` when freed.
+    pub fn new(len_bytes: usize, ledger: &Ledger, event: impl Display) -> NotedBuf {
+        NotedBuf { bytes: vec![0; len_bytes], _freed: ledger.on_drop(event) }
+    }
+}
+
+impl AsRef<[u8]> for NotedBuf {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl uring::buf::IoBufMut for NotedBuf {
+    fn room(&mut self) -> uring::buf::Room<'_> {
+        self.bytes.room()
+    }
+
+    // SAFETY (of the implementation): the room is the vector's own, so its contract is passed on.
+    unsafe fn set_filled(&mut self, n: usize) {
+        // SAFETY: the contract of this very function.
+        unsafe { self.bytes.set_filled(n) }
+    }
+}
+
+/// A waker that counts its wakes.
+#[derive(Debug, Default)]
+pub struct CountWakes(AtomicU32);
+
+impl CountWakes {
+    /// How often it was woken.
+    pub fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for CountWakes {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Polls a future once, with a waker that does nothing.
+pub fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut context = Context::from_waker(Waker::noop());
+    match std::pin::Pin::new(future).poll(&mut context) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
+
+/// A directory of the test's own, removed at its end.
+#[derive(Debug)]
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    /// Makes one under the system's temporary directory.
+    pub fn new() -> TempDir {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("uring-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("a temporary directory");
+        TempDir(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Default for TempDir {
+    fn default() -> TempDir {
+        TempDir::new()
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

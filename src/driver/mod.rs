@@ -71,9 +71,9 @@ pub(crate) enum Wait {
 
 /// What teardown came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ShutdownReport {
+pub struct ShutdownReport {
     /// Operations the kernel did not finish in time, whose memory was leaked.
-    pub(crate) leaked: usize,
+    pub leaked: usize,
 }
 
 /// Drives the operations of one thread.
@@ -421,6 +421,9 @@ impl Driver {
     /// What the kernel will not let go is leaked together with the ring (rule 4): closing a ring is no
     /// barrier, the kernel was seen to write afterwards.
     pub(crate) fn shutdown(&self, limit: Duration) -> ShutdownReport {
+        if self.ring.borrow().is_none() {
+            return ShutdownReport { leaked: self.in_flight() };
+        }
         let deadline = self.now() + limit;
         while self.in_flight() > 0 && self.now() < deadline {
             // Again each time: what is abandoned may submit something.

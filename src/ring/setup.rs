@@ -67,6 +67,12 @@ impl Setup {
         Setup { entries, cq_entries: None, sqpoll_idle: None, first_rung: 0 }
     }
 
+    /// Room for another number of submissions; see [`Setup::new`].
+    pub fn entries(mut self, entries: u32) -> Setup {
+        self.entries = entries;
+        self
+    }
+
     /// Room for so many completions, rounded up to a power of two, raised to the submissions' number and
     /// cut at 65,536. Without it, twice the submissions. More completions than fit are kept by the kernel,
     /// but slowly: 3.5 times the cost of each.

@@ -1,0 +1,89 @@
+//! How to make a runtime.
+
+use std::time::Duration;
+
+use super::Runtime;
+use crate::ring::{Kernel, Setup, SetupError};
+
+/// Submissions that fit in one turn of the loop before an extra system call; small, because batches of 20 to
+/// 64 bring all there is to gain, and bigger ones fall out of the cache.
+const ENTRIES: u32 = 256;
+
+/// Completions that fit. More are kept by the kernel, at 3.5 times the cost; the queue costs 16 bytes each.
+const CQ_ENTRIES: u32 = 4096;
+
+/// How long teardown waits for operations that the kernel does not let go.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
+
+/// Settings of a [`Runtime`], all of them optional.
+///
+/// ```
+/// # fn main() -> Result<(), uring::ring::SetupError> {
+/// let runtime = uring::Runtime::builder().entries(128).cq_entries(1024).build()?;
+/// assert_eq!(runtime.block_on(async { 2 + 2 }), 4);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    setup: Setup,
+    kernel: Option<Box<dyn Kernel>>,
+    shutdown_limit: Duration,
+}
+
+impl Builder {
+    pub(super) fn new() -> Builder {
+        Builder {
+            setup: Setup::new(ENTRIES).cq_entries(CQ_ENTRIES),
+            kernel: None,
+            shutdown_limit: SHUTDOWN_LIMIT,
+        }
+    }
+
+    /// Entries of the submission queue, 256 by default: how many operations one turn of the loop can submit
+    /// in one system call. It limits neither tasks nor operations in flight.
+    pub fn entries(mut self, entries: u32) -> Builder {
+        self.setup = self.setup.entries(entries);
+        self
+    }
+
+    /// Entries of the completion queue, 4,096 by default. More completions at once than fit are not lost,
+    /// but cost 3.5 times as much.
+    pub fn cq_entries(mut self, cq_entries: u32) -> Builder {
+        self.setup = self.setup.cq_entries(cq_entries);
+        self
+    }
+
+    /// Makes the ring as an older kernel would have it; see [`Setup::first_rung`].
+    pub fn first_rung(mut self, rung: usize) -> Builder {
+        self.setup = self.setup.first_rung(rung);
+        self
+    }
+
+    /// How long teardown waits for operations that the kernel does not let go, 5 s by default. Their memory
+    /// is leaked afterwards, never freed.
+    pub fn shutdown_limit(mut self, shutdown_limit: Duration) -> Builder {
+        self.shutdown_limit = shutdown_limit;
+        self
+    }
+
+    /// Runs on a kernel in user space instead of Linux.
+    pub fn kernel(mut self, kernel: Box<dyn Kernel>) -> Builder {
+        self.kernel = Some(kernel);
+        self
+    }
+
+    /// Makes the runtime, on the thread that is to run it.
+    ///
+    /// # Errors
+    ///
+    /// When this process gets no io_uring; the error says why that is likely so and what to do.
+    pub fn build(self) -> Result<Runtime, SetupError> {
+        let ring = match self.kernel {
+            Some(kernel) => self.setup.build_on(kernel)?,
+            None => self.setup.build()?,
+        };
+        Runtime::on(ring, self.shutdown_limit)
+    }
+}

@@ -1,0 +1,187 @@
+//! The loop: tasks run until none is ready, then one turn of the driver submits what they queued, sleeps if
+//! nothing is left to do, and hands out what completed.
+//!
+//! A runtime lives on one thread. Several cores are used by several threads with a runtime each.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::driver::{Driver, Unpark, Wait};
+use crate::ring::{Ring, SetupError, SetupReport};
+use crate::task::{self, Executor, JoinHandle};
+use crate::time::Timers;
+
+mod builder;
+mod context;
+
+pub use crate::driver::ShutdownReport;
+pub use builder::Builder;
+
+/// Task polls between two turns of the driver: so much can a busy executor delay I/O, and so much is
+/// batched into one system call at least when there is enough to do.
+const TASKS_PER_TURN: usize = 64;
+
+/// An async runtime on one io_uring, for the thread that made it.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let runtime = uring::Runtime::new()?;
+/// let sum = runtime.block_on(async {
+///     let task = uring::spawn(async { 20 });
+///     task.await.map(|n| n + 22)
+/// })?;
+/// assert_eq!(sum, 42);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping a runtime drops its tasks, cancels what is in flight and waits until the kernel holds nothing of
+/// theirs; see [`Runtime::shutdown`].
+pub struct Runtime {
+    driver: Rc<Driver>,
+    executor: Rc<Executor>,
+    timers: Rc<Timers>,
+    shutdown_limit: Duration,
+}
+
+impl task::Unpark for Unpark {
+    fn unpark(&self) {
+        Unpark::unpark(self);
+    }
+}
+
+impl Runtime {
+    /// A runtime with default settings.
+    ///
+    /// # Errors
+    ///
+    /// When this process gets no io_uring; the error says why that is likely so and what to do.
+    pub fn new() -> Result<Runtime, SetupError> {
+        Runtime::builder().build()
+    }
+
+    /// A runtime with settings of your own.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    fn on(ring: Ring, shutdown_limit: Duration) -> Result<Runtime, SetupError> {
+        let driver = Driver::new(ring)?;
+        let unpark: Arc<dyn task::Unpark> = driver.unpark();
+        let executor = Executor::new(unpark);
+        let clock = Rc::clone(&driver);
+        let timers = Timers::new(Box::new(move || clock.now()));
+        Ok(Runtime { driver, executor, timers, shutdown_limit })
+    }
+
+    /// Runs `main` to its end, and meanwhile every task that was spawned.
+    ///
+    /// Tasks that are left when it returns stay where they are: a later `block_on` goes on with them.
+    ///
+    /// # Panics
+    ///
+    /// When a runtime is running on this thread already, when `main` panics, and when the kernel refuses the
+    /// ring for good.
+    pub fn block_on<F: Future>(&self, main: F) -> F::Output {
+        assert!(
+            !context::is_entered(),
+            "Runtime::block_on was called inside a runtime: use `.await` or uring::spawn there"
+        );
+        let _entered = context::enter(&self.driver, &self.executor, &self.timers);
+        let mut main = pin!(main);
+        let waker = self.executor.main_waker();
+        let mut context = Context::from_waker(&waker);
+        let mut woken = true;
+        loop {
+            if woken {
+                if let Poll::Ready(output) = main.as_mut().poll(&mut context) {
+                    return output;
+                }
+            }
+            let busy = self.executor.run(TASKS_PER_TURN);
+            woken = self.executor.take_main_woken();
+            let deadline = self.timers.next_deadline();
+            let wait = if busy || woken { Wait::No } else { Wait::Until(deadline) };
+            self.driver.turn(wait);
+            if deadline.is_some() {
+                self.timers.fire(self.driver.now());
+            }
+            woken |= self.executor.take_main_woken();
+        }
+    }
+
+    /// Adds a task, to be run by the next [`block_on`](Runtime::block_on).
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.executor.spawn(future)
+    }
+
+    /// Figures of the loop and the ring.
+    pub fn metrics(&self) -> Metrics {
+        let (enters, lost) =
+            self.driver.with_ring(|ring| (ring.enters(), ring.lost())).unwrap_or_default();
+        Metrics {
+            enters,
+            lost_completions: lost,
+            in_flight: self.driver.in_flight(),
+            slots_in_use: self.driver.slots_in_use(),
+            strange_completions: self.driver.strangers(),
+        }
+    }
+
+    /// Which set-up flags the ring got, and which ones this kernel refused.
+    pub fn setup_report(&self) -> Option<SetupReport> {
+        self.driver.with_ring(|ring| ring.report().clone())
+    }
+
+    /// Ends the runtime: drops all tasks, cancels what is in flight and waits until the kernel holds nothing,
+    /// at most for the [limit](Builder::shutdown_limit).
+    ///
+    /// Dropping the runtime does the same, and forgets the report.
+    pub fn shutdown(self) -> ShutdownReport {
+        self.tear_down()
+    }
+
+    fn tear_down(&self) -> ShutdownReport {
+        let _entered = context::enter(&self.driver, &self.executor, &self.timers);
+        self.executor.shutdown();
+        self.driver.shutdown(self.shutdown_limit)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.tear_down();
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("driver", &self.driver).finish_non_exhaustive()
+    }
+}
+
+/// Figures of a runtime, for tests and for watching it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// System calls that entered the ring.
+    pub enters: u64,
+    /// Completions the kernel lost for want of memory.
+    pub lost_completions: u32,
+    /// Operations whose final completion is still to come.
+    pub in_flight: usize,
+    /// Operations in flight, and finished ones whose result nobody has taken.
+    pub slots_in_use: usize,
+    /// Completions that named no live operation: a bug of the kernel or of this crate.
+    pub strange_completions: u64,
+}

@@ -1,0 +1,175 @@
+//! Wakes: at home, from other threads, of the main future (requirements 4 and 46).
+
+use std::{sync::Mutex, thread};
+
+use super::*;
+
+#[test]
+fn many_wakes_before_a_poll_lead_to_one_poll() {
+    let (executor, unparks) = executor();
+    let _entered = enter(executor.clone());
+    let wakers = Rc::new(RefCell::new(Vec::new()));
+    executor.spawn(forever(&wakers));
+    settle(&executor);
+    let waker = wakers.borrow()[0].clone();
+    for _ in 0..5 {
+        waker.wake_by_ref();
+    }
+    assert!(executor.has_ready());
+    settle(&executor);
+    assert_eq!(wakers.borrow().len(), 2);
+    assert_eq!(unparks.get(), 0);
+    assert!(wakers.borrow()[1].will_wake(&waker), "one waker serves every poll");
+}
+
+#[test]
+fn a_wake_at_home_but_outside_of_the_runtime_is_not_lost() {
+    let (executor, unparks) = executor();
+    let wakers = Rc::new(RefCell::new(Vec::new()));
+    executor.spawn(forever(&wakers));
+    settle(&executor);
+    wakers.borrow()[0].wake_by_ref();
+    assert_eq!(unparks.get(), 1);
+    assert!(executor.has_ready());
+    settle(&executor);
+    assert_eq!(wakers.borrow().len(), 2);
+}
+
+#[test]
+fn a_wake_for_another_executor_of_this_thread_goes_to_that_one() {
+    let (first, unparks) = executor();
+    let (second, _) = executor();
+    let wakers = Rc::new(RefCell::new(Vec::new()));
+    drop(first.spawn(forever(&wakers)));
+    settle(&first);
+    let _entered = enter(second.clone());
+    wakers.borrow()[0].wake_by_ref();
+    assert!(first.has_ready());
+    assert!(!second.has_ready());
+    assert_eq!(unparks.get(), 1);
+}
+
+#[test]
+fn a_wake_from_another_thread_unparks_and_is_fetched_by_the_next_run() {
+    let (executor, unparks) = executor();
+    let _entered = enter(executor.clone());
+    let wakers = Rc::new(RefCell::new(Vec::new()));
+    executor.spawn(forever(&wakers));
+    settle(&executor);
+    let waker = wakers.borrow()[0].clone();
+    thread::spawn(move || {
+        waker.wake_by_ref();
+        waker.wake();
+    })
+    .join()
+    .unwrap();
+    assert_eq!(unparks.get(), 1);
+    assert!(executor.has_ready());
+    assert!(!executor.run(64));
+    assert_eq!(wakers.borrow().len(), 2);
+}
+
+#[test]
+fn more_wakes_from_other_threads_than_one_run_fetches_are_all_served() {
+    let (executor, _) = executor();
+    let wakers = Rc::new(RefCell::new(Vec::new()));
+    let tasks = if cfg!(miri) { 260 } else { 600 };
+    for _ in 0..tasks {
+        executor.spawn(forever(&wakers));
+    }
+    settle(&executor);
+    let woken = wakers.take();
+    thread::spawn(move || woken.into_iter().for_each(Waker::wake)).join().unwrap();
+    assert!(executor.run(usize::MAX));
+    settle(&executor);
+    assert_eq!(wakers.borrow().len(), tasks);
+}
+
+#[test]
+fn no_wake_of_four_threads_is_lost() {
+    struct Parked(thread::Thread);
+    impl Unpark for Parked {
+        fn unpark(&self) {
+            self.0.unpark();
+        }
+    }
+    let rounds = if cfg!(miri) { 20 } else { 2000 };
+    let executor = Executor::new(Arc::new(Parked(thread::current())));
+    let _entered = enter(executor.clone());
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let shared = Arc::new((AtomicUsize::new(0), Mutex::new(None::<Waker>)));
+            let theirs = shared.clone();
+            let task = executor.spawn(poll_fn(move |cx| {
+                let (steps, waker) = &*theirs;
+                *waker.lock().unwrap() = Some(cx.waker().clone());
+                match steps.load(Ordering::Relaxed) {
+                    done if done == rounds => Poll::Ready(()),
+                    _ => Poll::Pending,
+                }
+            }));
+            let thread = thread::spawn(move || {
+                for _ in 0..rounds {
+                    shared.0.fetch_add(1, Ordering::Relaxed);
+                    let waker = shared.1.lock().unwrap().clone();
+                    if let Some(waker) = waker {
+                        waker.wake();
+                    }
+                }
+            });
+            (task, thread)
+        })
+        .collect();
+    loop {
+        let busy = executor.run(64);
+        if threads.iter().all(|(task, _)| task.is_finished()) {
+            break;
+        }
+        if !busy {
+            thread::park();
+        }
+    }
+    for (_, thread) in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn the_main_future_is_woken_at_home_without_an_unpark() {
+    let (executor, unparks) = executor();
+    let _entered = enter(executor.clone());
+    assert!(!executor.take_main_woken());
+    executor.main_waker().wake();
+    assert!(executor.has_ready());
+    assert!(executor.run(64));
+    assert!(executor.take_main_woken());
+    assert!(!executor.take_main_woken());
+    assert!(!executor.run(64));
+    assert_eq!(unparks.get(), 0);
+}
+
+#[test]
+fn the_main_future_is_woken_from_another_thread_with_an_unpark() {
+    let (executor, unparks) = executor();
+    let _entered = enter(executor.clone());
+    let waker = executor.main_waker();
+    thread::spawn(move || {
+        waker.wake_by_ref();
+        waker.wake();
+    })
+    .join()
+    .unwrap();
+    assert_eq!(unparks.get(), 1);
+    assert!(executor.take_main_woken());
+    assert!(executor.main_waker().will_wake(&executor.main_waker()));
+}
+
+#[test]
+fn a_task_that_runs_the_executor_it_is_in_panics_with_the_remedy() {
+    let (executor, _) = executor();
+    let nested = Rc::downgrade(&executor);
+    let handle = executor.spawn(async move { nested.upgrade().unwrap().run(1) });
+    settle(&executor);
+    let error = result_of(handle).unwrap_err();
+    assert!(error.to_string().contains("return to the loop instead"), "{error}");
+}
