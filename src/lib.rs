@@ -4,6 +4,7 @@ pub mod buf;
 mod driver;
 pub mod fd;
 pub mod io;
+pub mod net;
 pub mod op;
 pub mod ring;
 mod runtime;

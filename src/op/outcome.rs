@@ -33,11 +33,6 @@ pub(super) fn copied<B: IoBufMut>(bytes: &[u8], mut buf: B) -> (usize, B) {
     (n, buf)
 }
 
-/// The buffer with nothing received yet: reads overwrite, so what a vector held before does not count.
-pub(crate) fn emptied<B: IoBufMut>(buf: B) -> B {
-    copied(&[], buf).1
-}
-
 /// The result of an operation that makes a descriptor.
 ///
 /// # Safety
