@@ -12,3 +12,5 @@ pub mod time;
 
 pub use runtime::{Builder, Metrics, Runtime, ShutdownReport};
 pub use task::spawn;
+
+pub use uring_macros::{main, test};
