@@ -3,4 +3,6 @@
 
 pub mod fd;
 pub mod ring;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod sys;
