@@ -44,7 +44,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("op/recv.rs", "recv(2) fills as many bytes as it returns"),
     ("sim/mod.rs", "implements a kernel"),
     ("sim/memory.rs", "addresses in submissions are lent to us: the push contract"),
-    ("sim/tests.rs", "pushes by hand"),
+    ("sim/tests/", "pushes by hand"),
 ];
 
 /// Files over the limit, each with its reason.
@@ -166,8 +166,10 @@ fn unsafe_stands_only_in_the_listed_files_and_each_listed_file_has_some() {
             let code = line.split("//").next().unwrap_or_default();
             code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
         });
-        unused.retain(|name| !(has && *name == source.name));
-        if has && !UNSAFE.iter().any(|(name, _)| *name == source.name) {
+        // A folder stands for all files in it.
+        let is = |name: &str| name == source.name || name.ends_with('/') && source.name.starts_with(name);
+        unused.retain(|name| !(has && is(name)));
+        if has && !UNSAFE.iter().any(|(name, _)| is(name)) {
             findings.push(format!("{} has unsafe and is not listed", source.name));
         }
     }
