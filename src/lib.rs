@@ -8,9 +8,13 @@ pub mod io;
 pub mod op;
 pub mod ring;
 mod runtime;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod sys;
 pub mod task;
 pub mod time;
 
 pub use runtime::{Builder, Metrics, Runtime, ShutdownReport};
 pub use task::spawn;
+
+pub use uring_macros::{main, test};
