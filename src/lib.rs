@@ -3,6 +3,7 @@
 pub mod buf;
 mod driver;
 pub mod fd;
+pub mod fs;
 pub mod io;
 pub mod net;
 pub mod op;

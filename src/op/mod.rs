@@ -63,6 +63,8 @@ pub use socket::Socket;
 pub use statx::Statx;
 pub use write::Write;
 
+pub use crate::ring::{Statx as StatxFields, StatxTimestamp};
+
 /// Submits an operation on the runtime of this thread.
 ///
 /// # Panics
