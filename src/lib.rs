@@ -5,6 +5,7 @@ mod driver;
 pub mod fd;
 pub mod fs;
 pub mod io;
+pub mod net;
 pub mod op;
 pub mod ring;
 mod runtime;

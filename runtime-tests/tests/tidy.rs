@@ -167,7 +167,9 @@ fn unsafe_stands_only_in_the_listed_files_and_each_listed_file_has_some() {
             code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
         });
         // A folder stands for all files in it.
-        let is = |name: &str| name == source.name || name.ends_with('/') && source.name.starts_with(name);
+        let is = |name: &str| {
+            name == source.name || name.ends_with('/') && source.name.starts_with(name)
+        };
         unused.retain(|name| !(has && is(name)));
         if has && !UNSAFE.iter().any(|(name, _)| is(name)) {
             findings.push(format!("{} has unsafe and is not listed", source.name));

@@ -6,7 +6,13 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use super::Sim;
 use crate::ring::{Cqe, Ring, Setup, Sqe, Target};
 
+mod cancels;
+mod chains;
+mod connections;
+mod files;
+mod polls;
 mod time;
+mod transfers;
 
 /// A ring in a new world.
 fn machine(seed: u64) -> (Sim, Ring) {
