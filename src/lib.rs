@@ -6,6 +6,8 @@ pub mod fd;
 pub mod op;
 pub mod ring;
 mod runtime;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod sys;
 pub mod task;
 pub mod time;

@@ -216,9 +216,12 @@ pub(crate) const SQ_NEED_WAKEUP: u32 = 1;
 pub(crate) const SQ_CQ_OVERFLOW: u32 = 1 << 1;
 pub(crate) const SQ_TASKRUN: u32 = 1 << 2;
 
+pub(crate) const SQE_FIXED_FILE: u8 = 1;
 pub(crate) const SQE_IO_DRAIN: u8 = 1 << 1;
 pub(crate) const SQE_IO_LINK: u8 = 1 << 2;
+pub(crate) const SQE_IO_HARDLINK: u8 = 1 << 3;
 pub(crate) const SQE_ASYNC: u8 = 1 << 4;
+pub(crate) const SQE_BUFFER_SELECT: u8 = 1 << 5;
 pub(crate) const SQE_CQE_SKIP_SUCCESS: u8 = 1 << 6;
 
 pub(crate) const CQE_F_BUFFER: u32 = 1;
@@ -230,6 +233,9 @@ pub(crate) const CQE_BUFFER_SHIFT: u32 = 16;
 pub(crate) const FSYNC_DATASYNC: u32 = 1;
 pub(crate) const POLL_ADD_MULTI: u32 = 1;
 pub(crate) const ACCEPT_MULTISHOT: u16 = 1;
+pub(crate) const ACCEPT_DONTWAIT: u16 = 1 << 1;
+pub(crate) const ACCEPT_POLL_FIRST: u16 = 1 << 2;
+pub(crate) const RECVSEND_POLL_FIRST: u16 = 1;
 
 pub(crate) const REGISTER_PROBE: u32 = 8;
 pub(crate) const REGISTER_RING_FDS: u32 = 20;

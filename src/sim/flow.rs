@@ -1,0 +1,120 @@
+//! Bytes on their way from a writer to a reader: a pipe is one flow, a connection is two.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// How much a flow holds before its writer has to wait: a pipe's default size, pipe(7).
+pub(super) const WINDOW_BYTES: usize = 64 * 1024;
+
+#[derive(Debug, Default)]
+struct Flow {
+    bytes: RefCell<VecDeque<u8>>,
+    /// Nothing more will be written.
+    finished: Cell<bool>,
+    /// Nothing more will be read.
+    unread: Cell<bool>,
+    /// Counts what wakes a reader: bytes, or their end.
+    arrivals: Cell<u64>,
+    /// Counts what wakes a writer: room, or the reader's leaving.
+    departures: Cell<u64>,
+}
+
+/// The end that reads; dropping it tells the writer.
+#[derive(Debug)]
+pub(super) struct Reader(Rc<Flow>);
+
+/// The end that writes; dropping it tells the reader.
+#[derive(Debug)]
+pub(super) struct Writer(Rc<Flow>);
+
+/// A new flow with both of its ends.
+pub(super) fn flow() -> (Reader, Writer) {
+    let flow = Rc::new(Flow::default());
+    (Reader(Rc::clone(&flow)), Writer(flow))
+}
+
+fn count(events: &Cell<u64>) {
+    events.set(events.get() + 1);
+}
+
+impl Reader {
+    /// Bytes that can be read now.
+    pub(super) fn available(&self) -> usize {
+        self.0.bytes.borrow().len()
+    }
+
+    /// Whether nothing will come but what is available.
+    pub(super) fn finished(&self) -> bool {
+        self.0.finished.get()
+    }
+
+    /// Takes up to `most` bytes out.
+    pub(super) fn read(&self, most: usize) -> Vec<u8> {
+        let mut bytes = self.0.bytes.borrow_mut();
+        let len = most.min(bytes.len());
+        let read: Vec<u8> = bytes.drain(..len).collect();
+        if !read.is_empty() {
+            count(&self.0.departures);
+        }
+        read
+    }
+
+    /// Up to `most` bytes, left where they are (`MSG_PEEK`).
+    pub(super) fn peek(&self, most: usize) -> Vec<u8> {
+        let bytes: RefMut<'_, _> = self.0.bytes.borrow_mut();
+        bytes.iter().take(most).copied().collect()
+    }
+
+    pub(super) fn arrivals(&self) -> u64 {
+        self.0.arrivals.get()
+    }
+}
+
+impl Writer {
+    /// Bytes that can be written now.
+    pub(super) fn space(&self) -> usize {
+        WINDOW_BYTES.saturating_sub(self.0.bytes.borrow().len())
+    }
+
+    /// Whether this end said that it writes no more.
+    pub(super) fn finished(&self) -> bool {
+        self.0.finished.get()
+    }
+
+    /// Whether nobody will read what is written.
+    pub(super) fn unread(&self) -> bool {
+        self.0.unread.get()
+    }
+
+    /// Appends `bytes`, of which there are no more than there is [`space`](Writer::space).
+    pub(super) fn write(&self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.0.bytes.borrow_mut().extend(bytes);
+            count(&self.0.arrivals);
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(super) fn finish(&self) {
+        self.0.finished.set(true);
+        count(&self.0.arrivals);
+    }
+
+    pub(super) fn departures(&self) -> u64 {
+        self.0.departures.get()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.unread.set(true);
+        count(&self.0.departures);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

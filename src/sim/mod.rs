@@ -1,0 +1,377 @@
+//! A kernel in memory that is seeded, keeps its own time, and makes the most of every freedom Linux has.
+//!
+//! [`Sim`] is a world with files, pipes, sockets and a network of its own. A ring made on
+//! [`Sim::kernel`] works in that world and in no other: nothing of the machine is seen or touched. Every run
+//! with one seed is the same run.
+//!
+//! What it does to a program is what Linux may do, if seldom on an idle machine:
+//!
+//! * Requests complete in any order that is possible, not in that of their submission. Only bytes of one
+//!   stream keep their order in each direction.
+//! * Not all that can complete does at once; the rest is announced by `IORING_SQ_TASKRUN`.
+//! * A cancel may come too late.
+//! * Paths and addresses are read when a submission is taken, buffers when the request completes.
+//!
+//! Time is virtual. It passes a little with every `enter`, and when nothing can complete it jumps to the
+//! end of the wait, so a test of an hour's timeout takes no time. A wait that nothing can end is a deadlock:
+//! it panics with a list of what is in flight.
+//!
+//! # Where it differs from Linux
+//!
+//! There are 17 opcodes, see [`Ring::supports`](crate::ring::Ring::supports); others answer `EINVAL`, as an
+//! old kernel would. There are no users or permissions, no links in the file system, no registered files or
+//! buffers, only stream sockets, and no address that a unix socket could be bound to. A send to a peer that
+//! has closed fails at once with `EPIPE`, on Linux often only the second one does.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::fd::{self, DescriptorTable};
+use crate::ring::{Enter, Interrupt, Kernel, KernelSide};
+use crate::sys::abi;
+
+mod bell;
+mod files;
+mod flow;
+mod memory;
+mod network;
+mod op;
+mod random;
+mod request;
+mod requests;
+mod sockets;
+mod table;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use bell::Bell;
+use requests::Requests;
+use table::Table;
+use world::World;
+
+/// So many completions one `enter` hands over at most, if no more are asked for: as Linux does with
+/// `IORING_SETUP_DEFER_TASKRUN`.
+const MAX_BATCH: usize = 20;
+/// The longest virtual time that an `enter` takes.
+const MAX_ENTER_NANOS: u64 = 1000;
+
+/// A simulated world, and the hands to prepare and inspect it from outside.
+///
+/// Cheap to clone; all clones are the same world. It belongs to one thread.
+///
+/// ```
+/// use uring::ring::{Cqe, Setup, Sqe};
+/// use uring::sim::Sim;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let sim = Sim::new(7);
+/// let mut ring = Setup::new(8).build_on(sim.kernel())?;
+/// // SAFETY: a nop lends nothing.
+/// unsafe { ring.push(Sqe::nop().user_data(1).into_raw())? };
+/// ring.submit_and_wait(1, None)?;
+/// let mut cqes = [Cqe::default(); 1];
+/// assert_eq!(ring.copy_cqes(&mut cqes), 1);
+/// assert_eq!(cqes[0].user_data(), 1);
+/// assert_eq!(sim.in_flight(), 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Sim {
+    world: Rc<RefCell<World>>,
+    /// Owned here because the thread's list of tables holds it weakly.
+    table: Rc<dyn DescriptorTable>,
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Sim");
+        if let Ok(world) = self.world.try_borrow() {
+            out.field("now", &world.now())
+                .field("in_flight", &world.in_flight)
+                .field("open_descriptors", &world.open_descriptors());
+        }
+        out.finish_non_exhaustive()
+    }
+}
+
+impl Sim {
+    /// A new world: the directories `/tmp` and `/dev`, the devices `/dev/null` and `/dev/full`, and no more.
+    /// The working directory is `/`.
+    ///
+    /// # Panics
+    ///
+    /// When 1,023 of them are alive on this thread: drop some.
+    pub fn new(seed: u64) -> Sim {
+        let world = Rc::new(RefCell::new(World::new(seed)));
+        let table: Rc<dyn DescriptorTable> = Rc::new(Table(Rc::clone(&world)));
+        let first = fd::add_table(&table)
+            .expect("too many simulations are alive on this thread: drop those that are done");
+        world.borrow_mut().number_from(first);
+        Sim { world, table }
+    }
+
+    /// A kernel of this world, for [`Setup::build_on`](crate::ring::Setup::build_on). Several rings may live
+    /// in one world; a wait in one of them takes no notice of what another has in flight.
+    pub fn kernel(&self) -> Box<dyn Kernel> {
+        Box::new(SimKernel {
+            sim: self.clone(),
+            requests: Requests::default(),
+            bell: Arc::new(Bell::default()),
+        })
+    }
+
+    /// Makes a directory, with those above it that are missing.
+    ///
+    /// # Panics
+    ///
+    /// When there is a file in the way: choose another path.
+    pub fn make_dir(&self, path: impl AsRef<Path>) {
+        let path = path.as_ref();
+        let world = &mut *self.world.borrow_mut();
+        let now = world.now();
+        if world.files.make_directories(path.as_os_str().as_bytes(), now).is_err() {
+            panic!("{} leads through a file: choose another path", path.display());
+        }
+    }
+
+    /// Makes a file that holds `bytes`, or replaces what it held; with the directories above it.
+    ///
+    /// # Panics
+    ///
+    /// When a directory or a device has that name, or a file is in the way: choose another path.
+    pub fn write_file(&self, path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
+        let path = path.as_ref();
+        let world = &mut *self.world.borrow_mut();
+        let now = world.now();
+        let written = path.file_name().is_some_and(|name| {
+            let above = path.parent().map_or(&b""[..], |above| above.as_os_str().as_bytes());
+            let flags = libc::O_CREAT | libc::O_TRUNC | libc::O_WRONLY;
+            world
+                .files
+                .make_directories(above, now)
+                .and_then(|parent| world.files.open(&parent, name.as_bytes(), flags, 0o666, now))
+                .is_ok_and(|inode| inode.replace(bytes.as_ref()))
+        });
+        assert!(written, "{} cannot be a file: choose another path", path.display());
+    }
+
+    /// What the file at `path` holds; `None` if there is no regular file.
+    pub fn read_file(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
+        let files = &self.world.borrow().files;
+        files.find(files.root(), path.as_ref().as_os_str().as_bytes()).ok()?.content()
+    }
+
+    /// Writes that would make a file longer than this fail with `ENOSPC`, after writing what fits.
+    /// 256 MiB at first.
+    pub fn limit_file_size(&self, limit_bytes: u64) {
+        // Offsets of Linux are signed.
+        self.world.borrow_mut().files.limit_bytes = limit_bytes.min(i64::MAX as u64);
+    }
+
+    /// A pipe: the descriptor to read from and the one to write to. `pipe(2)`.
+    ///
+    /// # Panics
+    ///
+    /// When all of the 2²⁰ descriptors are open: close some.
+    pub fn pipe(&self) -> (RawFd, RawFd) {
+        self.world.borrow_mut().pipe().expect("no descriptor is left: close some")
+    }
+
+    /// Two unix sockets that are connected to each other. `socketpair(2)`.
+    ///
+    /// # Panics
+    ///
+    /// When all of the 2²⁰ descriptors are open: close some.
+    pub fn socket_pair(&self) -> (RawFd, RawFd) {
+        self.world.borrow_mut().socket_pair().expect("no descriptor is left: close some")
+    }
+
+    /// Descriptors that are open: those of a program that has cleaned up are 0.
+    pub fn open_descriptors(&self) -> usize {
+        self.world.borrow().open_descriptors()
+    }
+
+    /// Requests that were submitted and have not posted their final completion, in all rings.
+    pub fn in_flight(&self) -> usize {
+        self.world.borrow().in_flight
+    }
+
+    /// Lets virtual time pass.
+    pub fn advance(&self, time: Duration) {
+        self.world.borrow_mut().advance(time);
+    }
+
+    /// Virtual time now, which is [`Ring::now`](crate::ring::Ring::now) as well.
+    pub fn now(&self) -> Instant {
+        self.world.borrow().instant()
+    }
+
+    /// Virtual time since this world began: the same in every run with one seed.
+    pub fn elapsed(&self) -> Duration {
+        self.world.borrow().now()
+    }
+
+    /// How many times its kernels were entered.
+    pub fn enters(&self) -> u64 {
+        self.world.borrow().enters
+    }
+
+    /// A hash over every submission and completion so far with its virtual time. Two runs that differ in it
+    /// went different ways; a program that has but one thread has the same hash for the same seed.
+    pub fn trace_hash(&self) -> u64 {
+        self.world.borrow().trace.hash()
+    }
+
+    /// A wait without a limit that nothing in flight can end panics, after other threads had this long (in
+    /// real time) to interrupt it. 10 seconds at first.
+    pub fn deadlock_limit(&self, limit: Duration) {
+        self.world.borrow_mut().deadlock_limit = limit;
+    }
+}
+
+/// One kernel of a world: the other side of one ring.
+#[derive(Debug)]
+struct SimKernel {
+    sim: Sim,
+    requests: Requests,
+    bell: Arc<Bell>,
+}
+
+// SAFETY: results are true: a count is that of the bytes that `memory` copied to or from the front of the
+// lent buffer, and a descriptor is new (`World::open`). Lent memory is used by way of `memory::Taken` alone,
+// which a request owns from the moment its submission was taken, and which is dropped before its final
+// completion is posted (`Requests::finish`).
+unsafe impl Kernel for SimKernel {
+    fn enter(&mut self, side: &mut KernelSide<'_>, request: Enter) -> io::Result<u32> {
+        let waits = request.want > 0;
+        let interrupted = waits && self.bell.take();
+        let entered = {
+            let world = &mut *self.sim.world.borrow_mut();
+            enter(world, &mut self.requests, side, request, interrupted)
+        };
+        if entered.end == End::Stuck {
+            self.block();
+        }
+        if entered.end == End::TimedOut && entered.taken == 0 && side.cq_ready() == 0 {
+            return Err(io::Error::from_raw_os_error(libc::ETIME));
+        }
+        Ok(entered.taken)
+    }
+
+    fn supports(&self, opcode: u8) -> bool {
+        op::name(opcode).is_some()
+    }
+
+    fn now(&self) -> Instant {
+        self.sim.now()
+    }
+
+    fn interrupt(&self) -> Arc<dyn Interrupt> {
+        Arc::clone(&self.bell) as Arc<dyn Interrupt>
+    }
+}
+
+impl SimKernel {
+    /// Nothing here can ever complete, so only another thread can go on.
+    fn block(&self) {
+        let limit = self.sim.world.borrow().deadlock_limit;
+        if !self.bell.wait(limit) {
+            let report = self.requests.report(&self.sim.world.borrow());
+            panic!(
+                "deadlock in the simulation: it waits for completions, nothing in flight can ever \
+                 complete, and no other thread has interrupted it for {limit:?}. Give the wait a limit, \
+                 or submit what ends it. In flight:{}",
+                if report.is_empty() { " nothing" } else { &report }
+            );
+        }
+    }
+}
+
+impl Drop for SimKernel {
+    fn drop(&mut self) {
+        // What is in flight dies with its ring.
+        self.sim.world.borrow_mut().in_flight -= self.requests.unfinished();
+    }
+}
+
+/// How an `enter` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// With as many completions as were wanted, or early.
+    Done,
+    TimedOut,
+    /// It is to wait without a limit, and nothing can complete.
+    Stuck,
+}
+
+struct Entered {
+    taken: u32,
+    end: End,
+}
+
+fn enter(
+    world: &mut World,
+    requests: &mut Requests,
+    side: &mut KernelSide<'_>,
+    request: Enter,
+    interrupted: bool,
+) -> Entered {
+    world.enters += 1;
+    let nanos = 1 + world.random.up_to(MAX_ENTER_NANOS - 1);
+    world.advance(Duration::from_nanos(nanos));
+    let deadline = request.limit.map(|limit| world.now().saturating_add(limit));
+    let first_new = requests.next_id();
+    let taken = requests.submit(world, side, request.submit);
+    let waits = request.want > 0;
+    let wanted = request.want.min(side.cq_ready() + side.cq_space());
+    // Without events only what is being submitted can complete, as deferred work is not run then.
+    let from = if request.events || waits { 0 } else { first_new };
+    if from == 0 {
+        requests.flush(side);
+    }
+    let end = loop {
+        let missing = wanted.saturating_sub(side.cq_ready()) as usize;
+        // Who waits gets something, and so does who was told that something is there.
+        let told = request.events && requests.announced;
+        run_batch(world, requests, side, from, missing.max(usize::from(waits || told)));
+        if !waits || interrupted || side.cq_ready() >= wanted {
+            break End::Done;
+        }
+        // Nothing can complete now, so time passes.
+        let until = match (requests.next_deadline(world), deadline) {
+            (Some(next), limit) if limit.is_none_or(|limit| next <= limit) => next,
+            (_, Some(limit)) => {
+                world.advance(limit.saturating_sub(world.now()));
+                break End::TimedOut;
+            }
+            (_, None) => break End::Stuck,
+        };
+        world.advance(until.saturating_sub(world.now()));
+    };
+    requests.announced = !requests.completable(world, 0).is_empty();
+    side.show_flags(abi::SQ_TASKRUN, requests.announced);
+    side.show_flags(abi::SQ_CQ_OVERFLOW, requests.overflowed());
+    Entered { taken, end }
+}
+
+/// Posts some of what can complete: a seeded number, but `at_least` so many if there are.
+fn run_batch(
+    world: &mut World,
+    requests: &mut Requests,
+    side: &mut KernelSide<'_>,
+    from: u64,
+    at_least: usize,
+) {
+    let most = requests.completable(world, from).len().min(MAX_BATCH).max(at_least);
+    let goal = at_least + world.random.up_to((most - at_least) as u64) as usize;
+    requests.run(world, side, from, goal);
+}

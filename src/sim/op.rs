@@ -1,0 +1,237 @@
+//! What a submission asks for, checked and with all copied out that is read when it is submitted.
+//!
+//! Paths and socket addresses are read now, buffers only when the request completes: the one order in which
+//! a program that frees either too early is found out.
+
+use std::net::SocketAddr;
+
+use super::memory::Taken;
+use crate::ring::{Address, RawSqe};
+use crate::sys::abi;
+
+/// An operation and its arguments.
+#[derive(Debug)]
+pub(super) enum Op {
+    Nop,
+    Fsync,
+    Poll { events: u32, multi: bool, seen: Option<(u64, u64)> },
+    Accept { multi: bool, wait: bool },
+    Cancel { user_data: u64 },
+    Connect { address: Result<SocketAddr, i32> },
+    Fallocate { keep_size: bool, offset: u64, len_bytes: u64 },
+    Open { path: Vec<u8>, flags: i32, mode: u32 },
+    Close,
+    Statx { path: Vec<u8>, by_descriptor: bool },
+    Read { offset: Option<u64> },
+    Write { offset: Option<u64> },
+    Send { flags: i32 },
+    Recv { flags: i32 },
+    Shutdown { how: i32 },
+    Socket { domain: i32 },
+    Truncate { len_bytes: u64 },
+}
+
+/// The opcodes that are known, with their names.
+const NAMES: [(u8, &str); 17] = [
+    (abi::OP_NOP, "NOP"),
+    (abi::OP_FSYNC, "FSYNC"),
+    (abi::OP_POLL_ADD, "POLL_ADD"),
+    (abi::OP_ACCEPT, "ACCEPT"),
+    (abi::OP_ASYNC_CANCEL, "ASYNC_CANCEL"),
+    (abi::OP_CONNECT, "CONNECT"),
+    (abi::OP_FALLOCATE, "FALLOCATE"),
+    (abi::OP_OPENAT, "OPENAT"),
+    (abi::OP_CLOSE, "CLOSE"),
+    (abi::OP_STATX, "STATX"),
+    (abi::OP_READ, "READ"),
+    (abi::OP_WRITE, "WRITE"),
+    (abi::OP_SEND, "SEND"),
+    (abi::OP_RECV, "RECV"),
+    (abi::OP_SHUTDOWN, "SHUTDOWN"),
+    (abi::OP_SOCKET, "SOCKET"),
+    (abi::OP_FTRUNCATE, "FTRUNCATE"),
+];
+
+/// The name of an opcode; none for those that are unknown.
+pub(super) fn name(opcode: u8) -> Option<&'static str> {
+    NAMES.iter().find(|(known, _)| *known == opcode).map(|(_, name)| *name)
+}
+
+const KNOWN_FLAGS: u8 = abi::SQE_FIXED_FILE
+    | abi::SQE_IO_DRAIN
+    | abi::SQE_IO_LINK
+    | abi::SQE_IO_HARDLINK
+    | abi::SQE_ASYNC
+    | abi::SQE_BUFFER_SELECT
+    | abi::SQE_CQE_SKIP_SUCCESS;
+
+const SOCKET_FLAGS: i32 = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+const MESSAGE_FLAGS: i32 = libc::MSG_DONTWAIT
+    | libc::MSG_WAITALL
+    | libc::MSG_PEEK
+    | libc::MSG_NOSIGNAL
+    | libc::MSG_MORE
+    | libc::MSG_CMSG_CLOEXEC;
+const STATX_FLAGS: i32 = libc::AT_EMPTY_PATH
+    | libc::AT_SYMLINK_NOFOLLOW
+    | libc::AT_NO_AUTOMOUNT
+    | libc::AT_STATX_SYNC_TYPE;
+/// The bit that statx(2) refuses.
+const STATX_RESERVED: u32 = 0x8000_0000;
+
+fn require(holds: bool, errno: i32) -> Result<(), i32> {
+    if holds { Ok(()) } else { Err(errno) }
+}
+
+impl Op {
+    /// Reads a submission; an error is the request's result, and it never starts.
+    pub(super) fn parse(taken: &Taken) -> Result<Op, i32> {
+        let sqe = taken.sqe();
+        require(sqe.flags & !KNOWN_FLAGS == 0 && sqe.personality == 0, libc::EINVAL)?;
+        require(name(sqe.opcode).is_some(), libc::EINVAL)?;
+        require(sqe.flags & abi::SQE_BUFFER_SELECT == 0, libc::EOPNOTSUPP)?;
+        match sqe.opcode {
+            abi::OP_ACCEPT | abi::OP_READ | abi::OP_WRITE | abi::OP_SEND | abi::OP_RECV => {}
+            _ => require(sqe.ioprio == 0, libc::EINVAL)?,
+        }
+        match sqe.opcode {
+            abi::OP_OPENAT | abi::OP_STATX => Op::parse_path(taken),
+            abi::OP_ACCEPT | abi::OP_CONNECT | abi::OP_SOCKET => Op::parse_connection(taken),
+            abi::OP_SEND | abi::OP_RECV => Op::parse_message(sqe),
+            _ => Op::parse_plain(sqe),
+        }
+    }
+
+    fn parse_plain(sqe: &RawSqe) -> Result<Op, i32> {
+        Ok(match sqe.opcode {
+            abi::OP_NOP => {
+                require(sqe.op_flags == 0, libc::EINVAL)?;
+                Op::Nop
+            }
+            abi::OP_FSYNC => {
+                require(sqe.op_flags & !abi::FSYNC_DATASYNC == 0, libc::EINVAL)?;
+                Op::Fsync
+            }
+            abi::OP_POLL_ADD => {
+                require(sqe.len & !abi::POLL_ADD_MULTI == 0, libc::EINVAL)?;
+                require(sqe.off == 0 && sqe.addr == 0, libc::EINVAL)?;
+                let swapped = cfg!(target_endian = "big");
+                let events = if swapped { sqe.op_flags.rotate_left(16) } else { sqe.op_flags };
+                let multi = sqe.len & abi::POLL_ADD_MULTI != 0;
+                // A multishot poll must not hide its completions, io_uring_enter(2).
+                require(!(multi && sqe.flags & abi::SQE_CQE_SKIP_SUCCESS != 0), libc::EINVAL)?;
+                Op::Poll { events, multi, seen: None }
+            }
+            abi::OP_ASYNC_CANCEL => {
+                // Other keys than `user_data` are not known here.
+                require(sqe.op_flags == 0 && sqe.off == 0 && sqe.len == 0, libc::EINVAL)?;
+                Op::Cancel { user_data: sqe.addr }
+            }
+            abi::OP_FALLOCATE => {
+                let keep_size = sqe.len == libc::FALLOC_FL_KEEP_SIZE as u32;
+                require(sqe.len == 0 || keep_size, libc::EOPNOTSUPP)?;
+                Op::Fallocate { keep_size, offset: sqe.off, len_bytes: sqe.addr }
+            }
+            abi::OP_CLOSE => {
+                require(sqe.off == 0 && sqe.addr == 0 && sqe.len == 0, libc::EINVAL)?;
+                require(sqe.op_flags == 0, libc::EINVAL)?;
+                // There are no registered files.
+                require(sqe.splice_fd == 0, libc::ENXIO)?;
+                Op::Close
+            }
+            abi::OP_READ | abi::OP_WRITE => {
+                require(sqe.op_flags == 0, libc::EOPNOTSUPP)?;
+                let offset = Some(sqe.off).filter(|&offset| offset != u64::MAX);
+                match sqe.opcode {
+                    abi::OP_READ => Op::Read { offset },
+                    _ => Op::Write { offset },
+                }
+            }
+            abi::OP_SHUTDOWN => Op::Shutdown { how: sqe.len as i32 },
+            abi::OP_FTRUNCATE => Op::Truncate { len_bytes: sqe.off },
+            _ => return Err(libc::EINVAL),
+        })
+    }
+
+    fn parse_path(taken: &Taken) -> Result<Op, i32> {
+        let sqe = taken.sqe();
+        let flags = sqe.op_flags as i32;
+        if sqe.opcode == abi::OP_OPENAT {
+            require(sqe.buf == 0, libc::EINVAL)?;
+            require(sqe.splice_fd == 0, libc::ENXIO)?;
+            return Ok(Op::Open { path: taken.path()?, flags, mode: sqe.len });
+        }
+        require(flags & !STATX_FLAGS == 0 && sqe.len & STATX_RESERVED == 0, libc::EINVAL)?;
+        let path = taken.path()?;
+        let by_descriptor = path.is_empty() && flags & libc::AT_EMPTY_PATH != 0;
+        Ok(Op::Statx { path, by_descriptor })
+    }
+
+    fn parse_connection(taken: &Taken) -> Result<Op, i32> {
+        let sqe = taken.sqe();
+        let flags = sqe.op_flags as i32;
+        match sqe.opcode {
+            abi::OP_CONNECT => {
+                let bytes = taken.socket_address()?;
+                let address = Address::from_bytes(&bytes).and_then(|address| address.to_std());
+                // Only unix sockets have other addresses, and none of those can be bound here.
+                let unknown = if bytes.len() < 16 { libc::EINVAL } else { libc::ECONNREFUSED };
+                Ok(Op::Connect { address: address.ok_or(unknown) })
+            }
+            abi::OP_ACCEPT => {
+                const KNOWN: u16 =
+                    abi::ACCEPT_MULTISHOT | abi::ACCEPT_DONTWAIT | abi::ACCEPT_POLL_FIRST;
+                require(flags & !SOCKET_FLAGS == 0 && sqe.len == 0, libc::EINVAL)?;
+                require(sqe.ioprio & !KNOWN == 0, libc::EINVAL)?;
+                require(sqe.splice_fd == 0, libc::ENXIO)?;
+                let multi = sqe.ioprio & abi::ACCEPT_MULTISHOT != 0;
+                Ok(Op::Accept { multi, wait: sqe.ioprio & abi::ACCEPT_DONTWAIT == 0 })
+            }
+            _ => {
+                require(flags == 0, libc::EINVAL)?;
+                require(sqe.splice_fd == 0, libc::ENXIO)?;
+                let (domain, kind) = (sqe.fd, sqe.off as i32 & !SOCKET_FLAGS);
+                let protocols = match domain {
+                    libc::AF_INET | libc::AF_INET6 => [0, libc::IPPROTO_TCP],
+                    libc::AF_UNIX => [0, 0],
+                    _ => return Err(libc::EAFNOSUPPORT),
+                };
+                let known = protocols.contains(&(sqe.len as i32));
+                require(kind == libc::SOCK_STREAM && known, libc::EPROTONOSUPPORT)?;
+                Ok(Op::Socket { domain })
+            }
+        }
+    }
+
+    fn parse_message(sqe: &RawSqe) -> Result<Op, i32> {
+        let flags = sqe.op_flags as i32;
+        require(sqe.ioprio & !abi::RECVSEND_POLL_FIRST == 0, libc::EINVAL)?;
+        require(flags & !MESSAGE_FLAGS == 0, libc::EOPNOTSUPP)?;
+        Ok(match sqe.opcode {
+            abi::OP_SEND => Op::Send { flags },
+            _ => Op::Recv { flags },
+        })
+    }
+
+    /// Whether `fd` is a descriptor to work on, or to start a path from.
+    pub(super) fn needs_file(&self, fd: i32) -> bool {
+        match self {
+            Op::Nop | Op::Cancel { .. } | Op::Close | Op::Socket { .. } => false,
+            Op::Open { path, .. } | Op::Statx { path, by_descriptor: false } => {
+                fd != libc::AT_FDCWD && path.first() != Some(&b'/')
+            }
+            Op::Statx { .. } => fd != libc::AT_FDCWD,
+            _ => true,
+        }
+    }
+
+    /// Whether the operation takes no registered file, rather than ignoring the flag.
+    pub(super) fn refuses_fixed_file(&self) -> bool {
+        !matches!(self, Op::Nop | Op::Socket { .. })
+    }
+
+    /// Whether a completion may be one of many.
+    pub(super) fn is_multishot(&self) -> bool {
+        matches!(self, Op::Poll { multi: true, .. } | Op::Accept { multi: true, .. })
+    }
+}

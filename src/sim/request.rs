@@ -1,0 +1,468 @@
+//! One request: when it can complete, and what happens when it does.
+
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::files::Node;
+use super::memory::Taken;
+use super::op::Op;
+use super::sockets::Socket;
+use super::world::{Access, Kind, OpenFile, World};
+use crate::ring::{Address, RawSqe, Statx};
+use crate::sys::abi;
+
+/// A request that was started and has not finished.
+#[derive(Debug)]
+pub(super) struct Request {
+    taken: Taken,
+    op: Op,
+    /// What `fd` meant when the request was started: closing the number later changes nothing.
+    file: Option<Rc<OpenFile>>,
+    /// The virtual time before which it does not complete.
+    pub(super) not_before: Duration,
+    /// Bytes that were moved so far, with `MSG_WAITALL`.
+    progress: usize,
+    /// The result, once it is decided and only waits to be posted.
+    settled: Option<i32>,
+}
+
+/// What came of letting a request go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It finished with this result.
+    Done(i32),
+    /// One of many completions.
+    Shot(i32),
+    /// It moved some bytes, and has more to move.
+    Progress,
+    /// It has to wait.
+    Blocked,
+}
+
+/// The two ways that bytes go through a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Direction {
+    In,
+    Out,
+}
+
+/// `Ok(None)` is an operation that has to wait.
+type Attempt = Result<Option<Outcome>, i32>;
+
+fn done(count: usize) -> Attempt {
+    // A transfer is never longer than `len`, which the ring layer cuts below 2³¹.
+    Ok(Some(Outcome::Done(i32::try_from(count).unwrap_or(i32::MAX))))
+}
+
+impl Request {
+    /// Starts a request: looks its file up.
+    pub(super) fn start(taken: Taken, op: Op, world: &World) -> Request {
+        let fd = taken.sqe().fd;
+        let fixed = taken.sqe().flags & abi::SQE_FIXED_FILE != 0;
+        let looked_up = if fixed && op.refuses_fixed_file() {
+            // No file was ever registered.
+            Err(libc::EBADF)
+        } else if op.needs_file(fd) {
+            world.file(fd).map(Some)
+        } else {
+            Ok(None)
+        };
+        let mut request = Request::settled(taken, op, None);
+        match looked_up {
+            Ok(file) => request.file = file,
+            Err(errno) => request.settled = Some(-errno),
+        }
+        request
+    }
+
+    /// A request whose result is known without its having started.
+    pub(super) fn settled(taken: Taken, op: Op, result: Option<i32>) -> Request {
+        let not_before = Duration::ZERO;
+        Request { taken, op, file: None, not_before, progress: 0, settled: result }
+    }
+
+    pub(super) fn sqe(&self) -> &RawSqe {
+        self.taken.sqe()
+    }
+
+    pub(super) fn op(&self) -> &Op {
+        &self.op
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.is_some()
+    }
+
+    /// Decides the result; what was moved before counts more than an error, as on Linux.
+    pub(super) fn settle(&mut self, result: i32) {
+        let moved = i32::try_from(self.progress).unwrap_or(i32::MAX);
+        self.settled = Some(if result < 0 && moved > 0 { moved } else { result });
+    }
+
+    /// The stream and direction whose order it has to keep; none for requests that take no bytes from or
+    /// to a stream, or that are settled.
+    pub(super) fn lane(&self) -> Option<(u64, Direction)> {
+        let file = self.file.as_ref().filter(|file| file.is_stream() && !self.is_settled())?;
+        let direction = match self.op {
+            Op::Read { .. } | Op::Recv { .. } | Op::Accept { .. } => Direction::In,
+            Op::Write { .. } | Op::Send { .. } => Direction::Out,
+            _ => return None,
+        };
+        Some((file.id, direction))
+    }
+
+    /// Whether it could complete now but for its time and for requests before it.
+    pub(super) fn is_ready(&self, world: &World) -> bool {
+        let Some(file) = self.file.as_ref().filter(|_| !self.is_settled()) else { return true };
+        let len_bytes = self.sqe().len as usize - self.progress;
+        match &self.op {
+            Op::Read { .. } => file.can_read(),
+            Op::Recv { flags } => flags & libc::MSG_DONTWAIT != 0 || file.can_read(),
+            Op::Write { .. } => file.can_write(len_bytes),
+            Op::Send { flags } => flags & libc::MSG_DONTWAIT != 0 || file.can_write(len_bytes),
+            Op::Accept { wait, .. } => {
+                !wait || file.socket().map_or(true, |socket| socket.can_accept())
+            }
+            Op::Connect { address: Ok(address) } => world.network.can_connect(*address),
+            Op::Poll { .. } => !matches!(self.polled(file), Ok(None)),
+            _ => true,
+        }
+    }
+
+    /// Does what the operation does, if it need not wait. This is where every result is decided, so where
+    /// a fault would be put in.
+    pub(super) fn go_on(&mut self, world: &mut World) -> Outcome {
+        if let Some(result) = self.settled {
+            return Outcome::Done(result);
+        }
+        match self.attempt(world) {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => Outcome::Blocked,
+            Err(errno) => {
+                self.settle(-errno);
+                Outcome::Done(self.settled.unwrap_or(-errno))
+            }
+        }
+    }
+
+    fn attempt(&mut self, world: &mut World) -> Attempt {
+        let file = self.file.clone();
+        let file = || file.as_ref().ok_or(libc::EBADF);
+        match &self.op {
+            Op::Nop => done(0),
+            // `requests` settles these when they start.
+            Op::Close | Op::Cancel { .. } => done(0),
+            Op::Open { path, flags, mode } => {
+                let inode = self
+                    .directory(world)
+                    .and_then(|from| world.files.open(&from, path, *flags, *mode, world.now()))?;
+                opened(world.open(Kind::Inode(inode), Access::of_flags(*flags))?)
+            }
+            Op::Socket { domain } => {
+                opened(world.open(Kind::Socket(Rc::new(Socket::new(*domain))), Access::BOTH)?)
+            }
+            Op::Statx { .. } => self.statx(world),
+            Op::Fsync => match &file()?.kind {
+                Kind::Inode(inode) if matches!(inode.node, Node::Null | Node::Full) => {
+                    Err(libc::EINVAL)
+                }
+                Kind::Inode(_) => done(0),
+                _ => Err(libc::EINVAL),
+            },
+            Op::Fallocate { keep_size, offset, len_bytes } => {
+                fallocate(world, file()?, *keep_size, *offset, *len_bytes)
+            }
+            Op::Truncate { len_bytes } => {
+                world.truncate(file()?, *len_bytes)?;
+                done(0)
+            }
+            Op::Read { offset } => {
+                let offset = *offset;
+                self.read(file()?, offset, 0)
+            }
+            Op::Recv { flags } => {
+                let flags = *flags;
+                file()?.socket()?;
+                self.read(file()?, None, flags)
+            }
+            Op::Write { offset } => {
+                let offset = *offset;
+                self.write(file()?, offset, 0, world)
+            }
+            Op::Send { flags } => {
+                let flags = *flags;
+                file()?.socket()?;
+                self.write(file()?, None, flags, world)
+            }
+            Op::Shutdown { how } => {
+                file()?.socket()?.shutdown(*how)?;
+                done(0)
+            }
+            Op::Connect { address } => {
+                let connected = world.network.connect(file()?.socket()?, (*address)?)?;
+                Ok(connected.map(|()| Outcome::Done(0)))
+            }
+            Op::Accept { .. } => self.accept(file()?, world),
+            Op::Poll { .. } => self.poll(file()?),
+        }
+    }
+
+    /// The directory that a relative path starts from.
+    fn directory(&self, world: &World) -> Result<Rc<super::files::Inode>, i32> {
+        match self.file.as_deref().map(|file| &file.kind) {
+            None => Ok(Rc::clone(world.files.root())),
+            Some(Kind::Inode(inode)) if inode.directory().is_some() => Ok(Rc::clone(inode)),
+            Some(_) => Err(libc::ENOTDIR),
+        }
+    }
+
+    fn statx(&mut self, world: &World) -> Attempt {
+        let Op::Statx { path, by_descriptor } = &self.op else { return Err(libc::EINVAL) };
+        let answer = match self.file.as_deref() {
+            Some(file) if *by_descriptor => match &file.kind {
+                Kind::Inode(inode) => inode.statx(),
+                kind => statx_of_stream(kind, file.id),
+            },
+            _ if *by_descriptor => world.files.root().statx(),
+            _ => world.files.find(&self.directory(world)?, path)?.statx(),
+        };
+        self.taken.fill_statx(&answer)?;
+        done(0)
+    }
+
+    /// `read(2)` and `recv(2)`.
+    fn read(&mut self, file: &OpenFile, offset: Option<u64>, flags: i32) -> Attempt {
+        if !file.access.read {
+            return Err(libc::EBADF);
+        }
+        let most = self.sqe().len as usize - self.progress;
+        let peek = flags & libc::MSG_PEEK != 0;
+        let bytes = match &file.kind {
+            Kind::Inode(inode) => {
+                let at = position(file, offset)?;
+                let bytes = match &inode.node {
+                    Node::Regular(content) => content.borrow().read(at, most),
+                    Node::Directory(_) => return Err(libc::EISDIR),
+                    Node::Null => Vec::new(),
+                    Node::Full => vec![0; most],
+                };
+                if offset.is_none() {
+                    file.position.set(at + bytes.len() as u64);
+                }
+                bytes
+            }
+            Kind::PipeReader(reader) if reader.available() == 0 && !reader.finished() => {
+                return Ok(None);
+            }
+            Kind::PipeReader(reader) => reader.read(most),
+            Kind::Socket(socket) => {
+                let endpoint = socket.endpoint().ok_or(libc::ENOTCONN)?;
+                if self.progress > 0 && endpoint.has_error() && !endpoint.has_bytes() {
+                    // The error is left to the next call, which has nothing else to report.
+                    return done(self.progress);
+                }
+                match endpoint.receive(most, peek)? {
+                    Some(bytes) => bytes,
+                    None if flags & libc::MSG_DONTWAIT != 0 => return Err(libc::EAGAIN),
+                    None => return Ok(None),
+                }
+            }
+            Kind::PipeWriter(_) => return Err(libc::EBADF),
+        };
+        self.taken.fill(self.progress, &bytes)?;
+        let whole = flags & libc::MSG_WAITALL != 0 && !peek;
+        let dont_wait = flags & libc::MSG_DONTWAIT != 0;
+        self.moved(bytes.len(), whole && !bytes.is_empty(), dont_wait)
+    }
+
+    /// `write(2)` and `send(2)`.
+    fn write(
+        &mut self,
+        file: &OpenFile,
+        offset: Option<u64>,
+        flags: i32,
+        world: &World,
+    ) -> Attempt {
+        if !file.access.write {
+            return Err(libc::EBADF);
+        }
+        let len_bytes = self.sqe().len as usize - self.progress;
+        let dont_wait = flags & libc::MSG_DONTWAIT != 0;
+        let count = match &file.kind {
+            Kind::Inode(inode) => match &inode.node {
+                Node::Regular(_) => self.write_file(file, offset, world)?,
+                Node::Directory(_) => return Err(libc::EBADF),
+                Node::Null => len_bytes,
+                Node::Full => return Err(libc::ENOSPC),
+            },
+            Kind::PipeWriter(writer) if writer.unread() => return Err(libc::EPIPE),
+            Kind::PipeWriter(_) if !file.can_write(len_bytes) => return Ok(None),
+            Kind::PipeWriter(writer) => {
+                let count = len_bytes.min(writer.space());
+                writer.write(&self.taken.bytes(self.progress, count)?);
+                count
+            }
+            Kind::Socket(socket) => {
+                let endpoint = socket.endpoint().ok_or(match socket.domain {
+                    libc::AF_UNIX => libc::ENOTCONN,
+                    // tcp(7) has it so.
+                    _ => libc::EPIPE,
+                })?;
+                if self.progress > 0 && endpoint.has_error() {
+                    return done(self.progress);
+                }
+                let Some(room) = endpoint.room()? else {
+                    return if dont_wait { Err(libc::EAGAIN) } else { Ok(None) };
+                };
+                let count = len_bytes.min(room);
+                endpoint.send(&self.taken.bytes(self.progress, count)?);
+                count
+            }
+            Kind::PipeReader(_) => return Err(libc::EBADF),
+        };
+        self.moved(count, flags & libc::MSG_WAITALL != 0, dont_wait)
+    }
+
+    /// After `count` bytes were moved: finished, or on to the rest of the `whole`.
+    fn moved(&mut self, count: usize, whole: bool, dont_wait: bool) -> Attempt {
+        let moved = self.progress + count;
+        if whole && moved < self.sqe().len as usize && !dont_wait {
+            self.progress = moved;
+            return Ok(Some(Outcome::Progress));
+        }
+        done(moved)
+    }
+
+    /// Writes to a regular file, up to the largest size that files may have.
+    fn write_file(
+        &self,
+        file: &OpenFile,
+        offset: Option<u64>,
+        world: &World,
+    ) -> Result<usize, i32> {
+        let Kind::Inode(inode) = &file.kind else { return Err(libc::EBADF) };
+        let Node::Regular(content) = &inode.node else { return Err(libc::EBADF) };
+        let mut content = content.borrow_mut();
+        // With O_APPEND even pwrite(2) writes to the end.
+        let at = if file.access.append { content.len_bytes() } else { position(file, offset)? };
+        let space = world.files.limit_bytes.saturating_sub(at);
+        let len_bytes = self.sqe().len as usize;
+        let count = len_bytes.min(usize::try_from(space).unwrap_or(usize::MAX));
+        if count == 0 && len_bytes > 0 {
+            return Err(libc::ENOSPC);
+        }
+        if count > 0 {
+            content.write(at, &self.taken.bytes(0, count)?);
+            inode.touch(world.now());
+        }
+        if offset.is_none() {
+            file.position.set(at + count as u64);
+        }
+        Ok(count)
+    }
+
+    fn accept(&mut self, file: &OpenFile, world: &mut World) -> Attempt {
+        let Op::Accept { multi, wait } = self.op else { return Err(libc::EINVAL) };
+        let socket = file.socket()?;
+        let Some(endpoint) = socket.accept()? else {
+            return if wait { Ok(None) } else { Err(libc::EAGAIN) };
+        };
+        if let Some((_, peer)) = endpoint.names() {
+            self.taken.fill_peer(Address::from(peer).as_bytes())?;
+        }
+        let connected = Rc::new(Socket::connected(socket.domain, endpoint));
+        let number = world.open(Kind::Socket(connected), Access::BOTH)?;
+        Ok(Some(if multi { Outcome::Shot(number) } else { Outcome::Done(number) }))
+    }
+
+    /// The events to report; none if there is nothing to report.
+    fn polled(&self, file: &OpenFile) -> Result<Option<u32>, i32> {
+        let Op::Poll { events, seen, .. } = self.op else { return Err(libc::EINVAL) };
+        // Errors and hang-ups are reported to everybody, poll(2).
+        let holds = file.events()? & (events | (libc::POLLERR | libc::POLLHUP) as u32);
+        let (arrivals, departures) = file.wakes();
+        let fresh = match seen {
+            // The first time is by level, all later ones are by edge.
+            None => true,
+            Some((seen_arrivals, seen_departures)) => {
+                let output = (libc::POLLOUT | libc::POLLWRNORM) as u32;
+                (arrivals > seen_arrivals && holds & !output != 0)
+                    || (departures > seen_departures && holds & output != 0)
+            }
+        };
+        Ok(Some(holds).filter(|&holds| holds != 0 && fresh))
+    }
+
+    fn poll(&mut self, file: &OpenFile) -> Attempt {
+        let Some(holds) = self.polled(file)? else { return Ok(None) };
+        match &mut self.op {
+            Op::Poll { multi: true, seen, .. } => {
+                *seen = Some(file.wakes());
+                Ok(Some(Outcome::Shot(holds as i32)))
+            }
+            _ => Ok(Some(Outcome::Done(holds as i32))),
+        }
+    }
+
+    /// Whether a result breaks the chain that the request is a part of, so counts as a failure.
+    pub(super) fn has_failed(&self, result: i32) -> bool {
+        let short = usize::try_from(result).is_ok_and(|moved| moved < self.sqe().len as usize);
+        match &self.op {
+            Op::Read { .. } | Op::Write { .. } => result < 0 || short,
+            Op::Recv { flags } | Op::Send { flags } => {
+                result < 0 || (short && flags & libc::MSG_WAITALL != 0)
+            }
+            _ => result < 0,
+        }
+    }
+}
+
+fn opened(number: RawFd) -> Attempt {
+    Ok(Some(Outcome::Done(number)))
+}
+
+/// Where to read or write: at `offset`, or at the file's own position.
+fn position(file: &OpenFile, offset: Option<u64>) -> Result<u64, i32> {
+    let at = offset.unwrap_or_else(|| file.position.get());
+    if i64::try_from(at).is_ok() { Ok(at) } else { Err(libc::EINVAL) }
+}
+
+fn fallocate(
+    world: &World,
+    file: &OpenFile,
+    keep_size: bool,
+    offset: u64,
+    len_bytes: u64,
+) -> Attempt {
+    if !file.access.write {
+        return Err(libc::EBADF);
+    }
+    if len_bytes == 0 || i64::try_from(offset).is_err() || i64::try_from(len_bytes).is_err() {
+        return Err(libc::EINVAL);
+    }
+    let Kind::Inode(inode) = &file.kind else { return Err(libc::ESPIPE) };
+    let Node::Regular(content) = &inode.node else { return Err(libc::ENODEV) };
+    // Neither is above i64::MAX, so the sum does not overflow.
+    if offset + len_bytes > world.files.limit_bytes {
+        return Err(libc::ENOSPC);
+    }
+    content.borrow_mut().allocate(offset, len_bytes, keep_size);
+    inode.touch(world.now());
+    done(0)
+}
+
+/// The answer of statx(2) for what lies in no directory.
+fn statx_of_stream(kind: &Kind, id: u64) -> Statx {
+    let (kind, permissions) = match kind {
+        Kind::Socket(_) => (libc::S_IFSOCK, 0o777),
+        _ => (libc::S_IFIFO, 0o600),
+    };
+    let mut out = Statx::default();
+    out.mask = libc::STATX_BASIC_STATS;
+    out.blksize = 4096;
+    out.nlink = 1;
+    out.mode = (kind | permissions) as u16;
+    out.ino = id;
+    out
+}

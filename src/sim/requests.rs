@@ -1,0 +1,355 @@
+//! The requests of one ring: taking them in, links, drains, cancels, and the seeded choice of what
+//! completes next.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::memory::{self, Taken};
+use super::op::{self, Op};
+use super::request::{Outcome, Request};
+use super::world::World;
+use crate::ring::{KernelSide, RawCqe};
+use crate::sys::abi;
+
+/// The longest time that a request takes for no other reason than to come after a later one.
+const MAX_DELAY_NANOS: u64 = 20_000;
+const LINKS: u8 = abi::SQE_IO_LINK | abi::SQE_IO_HARDLINK;
+
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// Requests that were started, by the order in which they were.
+    active: BTreeMap<u64, Active>,
+    /// Chains that a drain holds back.
+    held: VecDeque<Chain>,
+    /// Completions that the queue had no room for.
+    overflow: VecDeque<RawCqe>,
+    next_id: u64,
+    unfinished: usize,
+    /// Once a submission hid its success, drains are refused for good, as on Linux.
+    skip_used: bool,
+    /// Whether the ring shows that more could complete.
+    pub(super) announced: bool,
+}
+
+/// Submissions that start one after the other.
+#[derive(Debug, Default)]
+struct Chain {
+    links: VecDeque<(Taken, Result<Op, i32>)>,
+    drains: bool,
+}
+
+#[derive(Debug)]
+struct Active {
+    request: Request,
+    rest: Chain,
+    /// Posts no completion at all: a request that hid its success failed before it in the chain.
+    silent: bool,
+}
+
+impl Requests {
+    /// Requests that have not finished.
+    pub(super) fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    pub(super) fn overflowed(&self) -> bool {
+        !self.overflow.is_empty()
+    }
+
+    /// The number that the next request to start will have.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// Takes up to `count` submissions; returns how many there were.
+    pub(super) fn submit(
+        &mut self,
+        world: &mut World,
+        side: &mut KernelSide<'_>,
+        count: u32,
+    ) -> u32 {
+        let mut taken_count = 0;
+        let mut chain = Chain::default();
+        while taken_count < count {
+            let Some(taken) = memory::take(side) else { break };
+            taken_count += 1;
+            self.unfinished += 1;
+            world.in_flight += 1;
+            let flags = taken.sqe().flags;
+            let mut op = Op::parse(&taken);
+            note_submission(world, &taken, &op);
+            if flags & abi::SQE_IO_DRAIN != 0 {
+                chain.drains = true;
+                if self.skip_used && op.is_ok() {
+                    op = Err(libc::EOPNOTSUPP);
+                }
+            }
+            self.skip_used |= flags & abi::SQE_CQE_SKIP_SUCCESS != 0;
+            chain.links.push_back((taken, op));
+            if flags & LINKS == 0 {
+                self.admit(world, std::mem::take(&mut chain));
+            }
+        }
+        // A chain ends with the call that submits it.
+        self.admit(world, chain);
+        taken_count
+    }
+
+    /// Starts a chain, or holds it back behind a drain. One bad submission fails its whole chain.
+    fn admit(&mut self, world: &mut World, mut chain: Chain) {
+        if chain.links.iter().any(|(_, op)| op.is_err()) {
+            for (taken, op) in std::mem::take(&mut chain.links) {
+                let (op, errno) = match op {
+                    Ok(op) => (op, libc::ECANCELED),
+                    Err(errno) => (Op::Nop, errno),
+                };
+                let request = Request::settled(taken, op, Some(-errno));
+                self.activate(world, request, Chain::default(), false);
+            }
+            return;
+        }
+        if !chain.links.is_empty() {
+            self.held.push_back(chain);
+            self.release(world);
+        }
+    }
+
+    /// Starts the chains that no drain holds back any longer.
+    fn release(&mut self, world: &mut World) {
+        while let Some(chain) = self.held.front() {
+            let held = if chain.drains {
+                !self.active.is_empty()
+            } else {
+                self.active.values().any(|active| active.rest.drains)
+            };
+            if held {
+                return;
+            }
+            if let Some(chain) = self.held.pop_front() {
+                self.start(world, chain);
+            }
+        }
+    }
+
+    /// Starts the first request of a chain.
+    fn start(&mut self, world: &mut World, mut chain: Chain) {
+        let Some((taken, Ok(op))) = chain.links.pop_front() else { return };
+        let mut request = Request::start(taken, op, world);
+        if !request.is_settled() {
+            match *request.op() {
+                // Linux does these two while it takes them: what is submitted later sees their effect.
+                Op::Close => request.settle(match world.close(request.sqe().fd) {
+                    Ok(()) => 0,
+                    Err(errno) => -errno,
+                }),
+                Op::Cancel { user_data } => request.settle(self.cancel(world, user_data)),
+                _ => {}
+            }
+        }
+        self.activate(world, request, chain, false);
+    }
+
+    fn activate(&mut self, world: &mut World, mut request: Request, rest: Chain, silent: bool) {
+        if world.random.one_in(4) {
+            let nanos = world.random.up_to(MAX_DELAY_NANOS);
+            request.not_before = world.now() + Duration::from_nanos(nanos);
+        }
+        self.active.insert(self.next_id, Active { request, rest, silent });
+        self.next_id += 1;
+    }
+
+    /// `IORING_OP_ASYNC_CANCEL`: the result of the cancel. It comes too late by chance for a request that
+    /// could complete, which it then does.
+    fn cancel(&mut self, world: &mut World, user_data: u64) -> i32 {
+        let mut found = self.active.iter().filter(|(_, active)| {
+            active.request.sqe().user_data == user_data
+                && !matches!(active.request.op(), Op::Cancel { .. })
+        });
+        let Some((&id, active)) = found.next() else { return -libc::ENOENT };
+        let too_late = if world.random.one_in(2) { -libc::ENOENT } else { -libc::EALREADY };
+        if active.request.is_settled() {
+            return too_late;
+        }
+        let completes = !active.request.op().is_multishot()
+            && self.completable(world, 0).contains(&id)
+            && world.random.one_in(3);
+        let Some(active) = self.active.get_mut(&id) else { return -libc::ENOENT };
+        if completes {
+            if let Outcome::Done(result) = active.request.go_on(world) {
+                active.request.settle(result);
+                return too_late;
+            }
+        }
+        active.request.settle(-libc::ECANCELED);
+        0
+    }
+
+    /// The requests numbered `from` and above that could complete now: those that need not wait, and on a
+    /// stream only the oldest of each direction, or bytes would lose their order.
+    pub(super) fn completable(&self, world: &World, from: u64) -> Vec<u64> {
+        self.ready(world)
+            .filter(|&(id, active)| id >= from && active.request.not_before <= world.now())
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// When the next request can complete that nothing but time keeps from it.
+    pub(super) fn next_deadline(&self, world: &World) -> Option<Duration> {
+        self.ready(world).map(|(_, active)| active.request.not_before).min()
+    }
+
+    fn ready<'a>(&'a self, world: &'a World) -> impl Iterator<Item = (u64, &'a Active)> {
+        let mut lanes = BTreeSet::new();
+        self.active.iter().filter_map(move |(&id, active)| {
+            let oldest = active.request.lane().is_none_or(|lane| lanes.insert(lane));
+            (oldest && active.request.is_ready(world)).then_some((id, active))
+        })
+    }
+
+    /// Completes requests numbered `from` and above in seeded order, until `goal` completions were posted
+    /// or nothing more can complete; returns how many were posted.
+    pub(super) fn run(
+        &mut self,
+        world: &mut World,
+        side: &mut KernelSide<'_>,
+        from: u64,
+        goal: usize,
+    ) -> usize {
+        let mut posted = 0;
+        let mut choices = Vec::new();
+        while posted < goal {
+            // What one completion changes for others is seen when the choices are used up, or at once for
+            // the one that is chosen.
+            if choices.is_empty() {
+                choices = self.completable(world, from);
+                if choices.is_empty() {
+                    break;
+                }
+            }
+            let chosen = world.random.up_to(choices.len() as u64 - 1) as usize;
+            let id = choices.swap_remove(chosen);
+            posted += usize::from(self.complete(world, side, id));
+        }
+        posted
+    }
+
+    /// Lets one request go on; returns whether a completion was posted.
+    fn complete(&mut self, world: &mut World, side: &mut KernelSide<'_>, id: u64) -> bool {
+        let Some(active) = self.active.get_mut(&id) else { return false };
+        if !active.request.is_ready(world) {
+            return false;
+        }
+        match active.request.go_on(world) {
+            Outcome::Done(result) => self.finish(world, side, id, result),
+            Outcome::Shot(result) => {
+                let user_data = active.request.sqe().user_data;
+                self.post(world, side, RawCqe { user_data, res: result, flags: abi::CQE_F_MORE });
+                true
+            }
+            Outcome::Progress | Outcome::Blocked => false,
+        }
+    }
+
+    fn finish(
+        &mut self,
+        world: &mut World,
+        side: &mut KernelSide<'_>,
+        id: u64,
+        result: i32,
+    ) -> bool {
+        let Some(Active { request, mut rest, silent }) = self.active.remove(&id) else {
+            return false;
+        };
+        let (flags, user_data) = (request.sqe().flags, request.sqe().user_data);
+        let failed = request.has_failed(result);
+        let hides = flags & abi::SQE_CQE_SKIP_SUCCESS != 0;
+        // The right to use lent memory ends here, before anybody can learn of the completion.
+        drop(request);
+        self.unfinished -= 1;
+        world.in_flight -= 1;
+        let posts = !silent && (failed || !hides);
+        if posts {
+            self.post(world, side, RawCqe { user_data, res: result, flags: 0 });
+        }
+        if failed && flags & abi::SQE_IO_HARDLINK == 0 {
+            for (taken, op) in std::mem::take(&mut rest.links) {
+                let op = op.unwrap_or(Op::Nop);
+                let request = Request::settled(taken, op, Some(-libc::ECANCELED));
+                // What follows a failed request that was to hide its success is silent, else not even
+                // what was to be hidden is: io_uring_enter(2), IOSQE_CQE_SKIP_SUCCESS.
+                let drains = rest.drains;
+                let rest = Chain { links: VecDeque::new(), drains };
+                self.activate(world, request, rest, hides);
+            }
+        } else {
+            self.start(world, rest);
+        }
+        self.release(world);
+        posts
+    }
+
+    /// Posts a completion, or keeps it until there is room.
+    fn post(&mut self, world: &mut World, side: &mut KernelSide<'_>, cqe: RawCqe) {
+        let plain = world.plain(cqe.res);
+        let result = if plain < 0 { cqe.res } else { plain };
+        let now = world.now().as_nanos() as u64;
+        for word in [now, cqe.user_data, result as u64, u64::from(cqe.flags)] {
+            world.trace.add(word);
+        }
+        if !self.overflow.is_empty() || !side.post_cqe(cqe) {
+            self.overflow.push_back(cqe);
+        }
+    }
+
+    /// Posts what had no room before, oldest first.
+    pub(super) fn flush(&mut self, side: &mut KernelSide<'_>) {
+        while let Some(&cqe) = self.overflow.front() {
+            if !side.post_cqe(cqe) {
+                return;
+            }
+            self.overflow.pop_front();
+        }
+    }
+
+    /// What is in flight, in words.
+    pub(super) fn report(&self, world: &World) -> String {
+        let mut out = String::new();
+        let held = self.held.iter().flat_map(|chain| &chain.links);
+        let linked = self.active.values().flat_map(|active| &active.rest.links);
+        let waiting = held.chain(linked).map(|(taken, _)| (taken.sqe(), " (not started)"));
+        for (sqe, note) in
+            self.active.values().map(|active| (active.request.sqe(), "")).chain(waiting)
+        {
+            let name = op::name(sqe.opcode).unwrap_or("unknown opcode");
+            let fd = match world.plain(sqe.fd) {
+                -1 => format!("fd {}", sqe.fd),
+                plain => format!("fd {} (number {plain} of the simulation)", sqe.fd),
+            };
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\n  {name} on {fd}, user_data {:#x}{note}", sqe.user_data);
+        }
+        out
+    }
+}
+
+/// Adds a submission to the trace: all that is the same in every run, so no address.
+fn note_submission(world: &mut World, taken: &Taken, op: &Result<Op, i32>) {
+    let sqe = taken.sqe();
+    let now = world.now().as_nanos() as u64;
+    let plain = world.plain(sqe.fd);
+    let fd = if plain < 0 { sqe.fd } else { plain };
+    let head = u64::from(sqe.opcode) | u64::from(sqe.flags) << 8 | u64::from(sqe.ioprio) << 16;
+    for word in [now, head, fd as u64, u64::from(sqe.len), u64::from(sqe.op_flags), sqe.user_data] {
+        world.trace.add(word);
+    }
+    let (first, second) = match op {
+        Ok(Op::Cancel { user_data }) => (*user_data, 0),
+        Ok(Op::Fallocate { offset, len_bytes, .. }) => (*offset, *len_bytes),
+        Ok(Op::Truncate { len_bytes }) => (*len_bytes, 0),
+        Ok(Op::Read { offset } | Op::Write { offset }) => (offset.unwrap_or(u64::MAX), 0),
+        _ => (0, 0),
+    };
+    world.trace.add(first);
+    world.trace.add(second);
+}
