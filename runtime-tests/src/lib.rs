@@ -142,6 +142,11 @@ pub async fn one_turn() {
     uring::task::yield_now().await;
 }
 
+/// Lets everything complete that can: longer than any delay of the simulated kernel.
+pub async fn a_while() {
+    uring::time::sleep(Duration::from_millis(2)).await;
+}
+
 /// Writes all of `bytes` to the end of a pipe or socket that has room for them.
 pub async fn put(fd: &Fd, bytes: &'static [u8]) {
     let write = op::Write { fd: fd.clone(), offset: None, buf: bytes };
