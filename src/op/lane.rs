@@ -28,7 +28,8 @@ struct Shared<T> {
 
 struct Waiting {
     ticket: u64,
-    waker: Waker,
+    /// None once it was woken; its next poll brings another.
+    waker: Option<Waker>,
 }
 
 impl<T> Lane<T> {
@@ -47,14 +48,15 @@ impl<T> Lane<T> {
         Hold { lane: self, ticket: None }
     }
 
-    /// Whether an operation holds the lane, or something waits in it for the next holder.
+    /// Whether no operation holds the lane and nothing waits in it for the next holder.
     pub fn is_idle(&self) -> bool {
         !self.0.held.get() && self.0.late.borrow().is_empty()
     }
 
     /// Wakes whoever is first in the queue.
     fn wake_first(&self) {
-        let first = self.0.waiting.borrow().front().map(|waiting| waiting.waker.clone());
+        // Taken out rather than cloned, which would run user code while the queue is borrowed.
+        let first = self.0.waiting.borrow_mut().front_mut().and_then(|first| first.waker.take());
         if let Some(waker) = first {
             waker.wake();
         }
@@ -106,7 +108,7 @@ impl<T> Future for Hold<'_, T> {
             return Poll::Ready(Held { lane: Lane(Rc::clone(&self.lane.0)) });
         }
         // Cloning and dropping a waker may run anybody's code: nothing is borrowed meanwhile.
-        let waker = context.waker().clone();
+        let waker = Some(context.waker().clone());
         let Some(ticket) = self.ticket else {
             let ticket = shared.next_ticket.get();
             shared.next_ticket.set(ticket + 1);

@@ -18,7 +18,7 @@ impl Address {
     }
 
     /// An address that a program lent to a kernel in user space; `None` if it is too long to be one.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Address> {
+    pub fn from_bytes(bytes: &[u8]) -> Option<Address> {
         let mut address = Address { bytes: [0; 128], len_bytes: bytes.len() as u32 };
         address.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(address)

@@ -28,12 +28,17 @@ use super::{
 /// how long the queue's lock is held, and no run polls more tasks than this anyway.
 const REMOTE_WAKES_PER_RUN: usize = 256;
 
+/// How many wakers of ended tasks are kept to serve new ones: enough for a burst of short tasks
+/// to allocate none, and few kilobytes.
+const SPARE_WAKERS: usize = 64;
+
 /// One thread's tasks.
 pub(crate) struct Executor {
     tasks: RefCell<Slab<Task>>,
     ready: RefCell<VecDeque<TaskId>>,
     remote: Arc<Remote>,
     main: Arc<TaskWaker>,
+    spare_wakers: RefCell<Vec<Arc<TaskWaker>>>,
     next_generation: Cell<u64>,
     running: Cell<bool>,
     closed: Cell<bool>,
@@ -51,12 +56,6 @@ struct Body {
     waker: Arc<TaskWaker>,
 }
 
-impl Drop for Body {
-    fn drop(&mut self) {
-        self.waker.retire();
-    }
-}
-
 impl Executor {
     /// An executor without tasks; wakes from other threads call `unpark`.
     pub(crate) fn new(unpark: Arc<dyn Unpark>) -> Rc<Executor> {
@@ -66,6 +65,7 @@ impl Executor {
             ready: RefCell::new(VecDeque::new()),
             main: TaskWaker::main(Arc::clone(&remote)),
             remote,
+            spare_wakers: RefCell::default(),
             next_generation: Cell::new(0),
             running: Cell::new(false),
             closed: Cell::new(false),
@@ -94,7 +94,7 @@ impl Executor {
         let mut tasks = self.tasks.borrow_mut();
         let slot = tasks.vacant_entry();
         let id = TaskId { index: slot.key(), generation };
-        let waker = TaskWaker::task(id, Arc::clone(&self.remote));
+        let waker = self.waker_for(id);
         slot.insert(Task { generation, body: Some(Body { future, waker }) });
         drop(tasks);
         self.push_ready(id);
@@ -143,15 +143,14 @@ impl Executor {
         self.closed.set(true);
         let tasks = mem::take(&mut *self.tasks.borrow_mut());
         for (_, task) in tasks {
-            // A job's destructor contains the panics of the future's.
-            drop(task);
+            self.bury(task.body);
         }
         self.ready.borrow_mut().clear();
     }
 
     /// Ends a task: its future is dropped now, or after the poll it is in. Ended tasks are ignored.
     pub(super) fn abort(&self, id: TaskId) {
-        drop(self.remove(id));
+        self.bury(self.remove(id));
     }
 
     /// Queues a task whose waker was called, or that is new.
@@ -172,8 +171,11 @@ impl Executor {
             body.future.as_mut().poll(&mut Context::from_waker(&waker))
         };
         match polled {
-            Poll::Pending => drop(self.put_back(id, body)),
-            Poll::Ready(()) => drop((self.remove(id), body)),
+            Poll::Pending => self.bury(self.put_back(id, body)),
+            Poll::Ready(()) => {
+                self.remove(id);
+                self.bury(Some(body));
+            }
         }
     }
 
@@ -182,7 +184,7 @@ impl Executor {
         tasks.get_mut(id.index).filter(|task| task.generation == id.generation)?.body.take()
     }
 
-    /// Returns the body of a task that was aborted during its poll, to be dropped by the caller.
+    /// Returns the body of a task that was aborted during its poll, to be buried by the caller.
     fn put_back(&self, id: TaskId, body: Body) -> Option<Body> {
         let mut tasks = self.tasks.borrow_mut();
         match tasks.get_mut(id.index).filter(|task| task.generation == id.generation) {
@@ -194,11 +196,36 @@ impl Executor {
         }
     }
 
-    /// Frees a task's slot. What was in it leaves the borrow and is dropped by the caller.
-    fn remove(&self, id: TaskId) -> Option<Task> {
+    /// Frees a task's slot. The body that was in it leaves the borrow, to be buried by the caller.
+    fn remove(&self, id: TaskId) -> Option<Body> {
         let mut tasks = self.tasks.borrow_mut();
         tasks.get(id.index).filter(|task| task.generation == id.generation)?;
-        tasks.try_remove(id.index)
+        tasks.try_remove(id.index)?.body
+    }
+
+    /// Drops what is left of a task, with nothing borrowed, and keeps its waker for another one.
+    ///
+    /// Nothing unwinds from here: a job contains the panics of its future's destructor.
+    fn bury(&self, body: Option<Body>) {
+        let Some(Body { future, waker }) = body else { return };
+        waker.retire();
+        drop(future);
+        let mut spare = self.spare_wakers.borrow_mut();
+        if spare.len() < SPARE_WAKERS {
+            spare.push(waker);
+        }
+    }
+
+    /// A waker that names `id`: a spare one if nobody else holds it any more, or a new one.
+    fn waker_for(&self, id: TaskId) -> Arc<TaskWaker> {
+        let spare = self.spare_wakers.borrow_mut().pop();
+        if let Some(mut waker) = spare {
+            if let Some(unshared) = Arc::get_mut(&mut waker) {
+                unshared.rename(id);
+                return waker;
+            }
+        }
+        TaskWaker::task(id, Arc::clone(&self.remote))
     }
 }
 

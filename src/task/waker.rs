@@ -86,6 +86,13 @@ impl TaskWaker {
         self.queued.load(Ordering::Acquire)
     }
 
+    /// Makes it the waker of a new task. The exclusive borrow is the proof that no `Waker` of the
+    /// old one is left, which would wake a stranger.
+    pub(super) fn rename(&mut self, id: TaskId) {
+        self.target = Target::Task(id);
+        self.queued = AtomicBool::new(true);
+    }
+
     /// Makes all further wakes do nothing, since the task is gone.
     pub(super) fn retire(&self) {
         self.queued.store(true, Ordering::Release);

@@ -86,6 +86,22 @@ fn more_wakes_from_other_threads_than_one_run_fetches_are_all_served() {
 }
 
 #[test]
+fn a_wake_that_arrives_after_the_abort_does_not_poll_the_task_that_took_slot_and_waker() {
+    let (executor, _) = executor();
+    let wakers = Rc::new(RefCell::new(Vec::new()));
+    let aborted = executor.spawn(forever(&wakers));
+    settle(&executor);
+    let waker = wakers.take().remove(0);
+    let place = waker.data() as usize;
+    thread::spawn(move || waker.wake()).join().unwrap();
+    aborted.abort();
+    let successor = executor.spawn(forever(&wakers));
+    settle(&executor);
+    assert_eq!((wakers.borrow().len(), successor.is_finished()), (1, false));
+    assert_eq!(wakers.borrow()[0].data() as usize, place, "a waker that nobody kept is used again");
+}
+
+#[test]
 fn no_wake_of_four_threads_is_lost() {
     struct Parked(thread::Thread);
     impl Unpark for Parked {
