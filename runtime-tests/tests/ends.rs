@@ -1,8 +1,9 @@
-//! How runtimes end that live as long as their thread.
+//! How runtimes end: with their thread, and however long it takes.
 
 use std::thread;
+use std::time::Duration;
 
-use runtime_tests::kernels;
+use runtime_tests::{On, kernels};
 use uring::Runtime;
 use uring::op;
 
@@ -22,4 +23,20 @@ fn a_runtime_in_a_thread_local_is_torn_down_when_its_thread_ends() {
         })
     });
     assert!(worked.join().expect("the thread ended well"));
+}
+
+#[test]
+fn a_runtime_that_waits_for_ever_ends_when_its_operations_do() {
+    for on in kernels() {
+        let (reader, _writer) = on.pipe();
+        let builder = match &on {
+            On::Linux { rung } => Runtime::builder().first_rung(*rung),
+            On::Sim { sim, .. } => Runtime::builder().kernel(sim.kernel()),
+        };
+        let runtime = builder.shutdown_limit(Duration::MAX).build().expect("a runtime");
+        let read = op::Read { fd: reader, offset: None, buf: Vec::with_capacity(1) };
+        let read = runtime.block_on(async { op::submit(read) });
+        assert_eq!(runtime.shutdown().leaked, 0);
+        drop(read);
+    }
 }
