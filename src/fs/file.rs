@@ -27,10 +27,9 @@ use crate::op;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// uring::Runtime::new()?.block_on(async {
 ///     let file = File::create("numbers").await?;
-///     let (head, tail) = futures::join!(
-///         file.write_all_at("one, two, ".slice(..5), 0),
-///         file.write_all_at("three", 5),
-///     );
+///     let head = file.write_all_at("one, two, ".slice(..5), 0);
+///     let tail = file.write_all_at("three", 5);
+///     let (head, tail) = futures::future::join(head, tail).await;
 ///     (head?, tail?);
 ///     file.sync_all().await?;
 ///     file.close().await
@@ -92,8 +91,12 @@ impl File {
     /// # Errors
     ///
     /// Those of the call, with the buffer.
-    pub async fn read<B: IoBufMut>(&self, buf: B) -> BufResult<usize, B> {
-        self.read_from(buf, None).await
+    pub async fn read<B: IoBufMut>(&self, mut buf: B) -> BufResult<usize, B> {
+        let room = buf.room().len();
+        let before = self.fd.position();
+        let (n, buf) = self.read_from(buf, None).await?;
+        self.mend_position(before, n, room);
+        Ok((n, buf))
     }
 
     /// Reads once at `offset` bytes from the start, into the front of `buf`; returns how many bytes came,
@@ -130,7 +133,10 @@ impl File {
     ///
     /// Those of the call, with the buffer.
     pub async fn write<B: IoBuf>(&self, buf: B) -> BufResult<usize, B> {
-        self.write_to(buf, None).await
+        let before = self.fd.position();
+        let (n, buf) = self.write_to(buf, None).await?;
+        self.mend_position(before, n, buf.bytes().len());
+        Ok((n, buf))
     }
 
     /// Writes once at `offset` bytes from the start; returns how many bytes were taken, at most 2 GiB. The
@@ -153,6 +159,22 @@ impl File {
             match op::submit(op::Write { fd: self.fd.clone(), offset, buf }).await {
                 Err(failed) if is_interrupted(&failed) => buf = failed.into_buf(),
                 done => return done,
+            }
+        }
+    }
+
+    /// Moves the position on after a short transfer, if the kernel has not.
+    ///
+    /// When a part was transferred and the rest fails (no space, a bad sector), io_uring returns the part and
+    /// leaves the position where it was; seen on Linux 6.18. The next write would then overwrite that part
+    /// instead of failing, the next read return it again and again.
+    fn mend_position(&self, before: Option<u64>, transferred: usize, wanted: usize) {
+        if transferred == 0 || transferred == wanted {
+            return;
+        }
+        if let Some(before) = before {
+            if self.fd.position() == Some(before) {
+                self.fd.set_position(before.saturating_add(transferred as u64));
             }
         }
     }
@@ -199,11 +221,7 @@ impl File {
     }
 
     /// Makes room for what lies behind `offset`, as far as the size tells.
-    pub(super) async fn make_room(
-        &self,
-        mut buf: Vec<u8>,
-        offset: u64,
-    ) -> Result<Vec<u8>, BufError<Vec<u8>>> {
+    async fn make_room(&self, mut buf: Vec<u8>, offset: u64) -> Result<Vec<u8>, BufError<Vec<u8>>> {
         // A file that has no size to tell (a pipe, a file of proc(5)) or is not known to have one is read all
         // the same.
         let len = self.metadata().await.map_or(0, |metadata| metadata.len());

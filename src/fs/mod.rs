@@ -47,7 +47,7 @@ use std::path::Path;
 
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::fd::Fd;
-use crate::io::{OpError, Read, Write};
+use crate::io::OpError;
 use crate::op::{self, Op};
 
 mod file;
@@ -80,13 +80,10 @@ pub use open_options::OpenOptions;
 pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
     let file = File::open(path).await?;
-    let read = async {
-        let room = file.make_room(Vec::new(), 0).await?;
-        // At the position, not at offsets: so that pipes can be read as well.
-        let (_, bytes) = (&file).read_to_end(room).await?;
-        Ok(bytes)
-    };
-    read.await.map_err(|error| on(path, "read", error))
+    match file.read_to_end_at(Vec::new(), 0).await {
+        Ok((_, bytes)) => Ok(bytes),
+        Err(failed) => Err(on(path, "read", failed.into())),
+    }
 }
 
 /// Reads a whole file that holds UTF-8.
@@ -127,7 +124,7 @@ pub async fn write<B: IoBuf>(path: impl AsRef<Path>, contents: B) -> BufResult<(
         Err(error) => return Err(BufError::new(error, contents)),
     };
     let on_file = |error| on(path, "write", error);
-    let contents = match (&file).write_all(contents).await {
+    let contents = match file.write_all_at(contents, 0).await {
         Ok(((), contents)) => contents,
         Err(failed) => {
             let (error, contents) = failed.into_parts();
