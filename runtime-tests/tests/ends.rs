@@ -26,6 +26,7 @@ fn a_runtime_in_a_thread_local_is_torn_down_when_its_thread_ends() {
 }
 
 #[test]
+#[expect(clippy::async_yields_async, reason = "the operation is to outlive its runtime")]
 fn a_runtime_that_waits_for_ever_ends_when_its_operations_do() {
     for on in kernels() {
         let (reader, _writer) = on.pipe();
