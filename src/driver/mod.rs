@@ -29,7 +29,7 @@ use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::ring::{Cqe, MultiSqe, RawSqe, Ring, SetupError, Sqe, Step, Target};
 use crate::sys::syscall;
@@ -38,20 +38,22 @@ pub(crate) mod current;
 mod in_flight;
 mod op;
 mod payload;
+mod retry;
 mod slots;
+mod teardown;
 mod unpark;
 
 pub use in_flight::{InFlight, Shots};
 pub use op::{MultiOp, Op};
+pub use teardown::ShutdownReport;
 pub(crate) use unpark::Unpark;
 
 use payload::{Payload, Pool};
+use retry::Retry;
 use slots::{Action, Dropped, Polled, PolledShot, Settled, Slots, Token};
 
 /// `user_data` of the wake-up poll. Tokens never reach it: their lower half is a slab index.
 const WAKE: u64 = u64::MAX;
-/// `user_data` of submissions whose completion says nothing of interest, such as cancels.
-const IGNORE: u64 = u64::MAX - 1;
 
 /// Completions copied out at a time.
 const CQES_PER_BATCH: usize = 64;
@@ -69,13 +71,6 @@ pub(crate) enum Wait {
     Until(Option<Instant>),
 }
 
-/// What teardown came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShutdownReport {
-    /// Operations the kernel did not finish in time, whose memory was leaked.
-    pub leaked: usize,
-}
-
 /// Drives the operations of one thread.
 pub(crate) struct Driver {
     /// None after teardown.
@@ -85,6 +80,7 @@ pub(crate) struct Driver {
     actions: RefCell<VecDeque<Action>>,
     unpark: Arc<Unpark>,
     wake_poll: Cell<WakePoll>,
+    retry: Cell<Retry>,
     turning: Cell<bool>,
 }
 
@@ -120,6 +116,7 @@ impl Driver {
             actions: RefCell::default(),
             unpark: Arc::new(unpark),
             wake_poll: Cell::new(wake_poll),
+            retry: Cell::default(),
             turning: Cell::new(false),
         }))
     }
@@ -272,9 +269,11 @@ impl Driver {
             let settled = self.slots.borrow_mut().settle(token);
             match settled {
                 Settled::Shot(shot, cqe) => {
+                    let rest = Unsettled(self, token);
                     // SAFETY: rule 3: the payload of an abandoned operation leaves its slot only through
                     // `Settled::Last`, below, and nobody else settles it: it has no future any more.
-                    unsafe { shot.abandon(cqe) }
+                    unsafe { shot.abandon(cqe) };
+                    mem::forget(rest);
                 }
                 Settled::Last(slot) => return self.end(slot),
                 Settled::Nothing => return,
@@ -301,9 +300,10 @@ impl Driver {
     }
 
     fn try_turn(&self, wait: Wait) -> io::Result<()> {
-        assert!(!self.turning.replace(true), "Driver::turn was called from within itself");
-        let _turning = Turning(&self.turning);
-        // What a panic in the last turn left undone.
+        let _turning = self.begin_turn();
+        // What a panic in the last turn left undone, and what came while a submission waited for room. It may
+        // wake tasks, which would not want us to sleep.
+        let wait = if self.actions.borrow().is_empty() { wait } else { Wait::No };
         self.act();
         self.push_internal();
         let entered = self.enter(wait);
@@ -311,12 +311,18 @@ impl Driver {
         entered
     }
 
+    fn begin_turn(&self) -> Turning<'_> {
+        assert!(!self.turning.replace(true), "Driver::turn was called from within itself");
+        Turning(&self.turning)
+    }
+
     fn enter(&self, wait: Wait) -> io::Result<()> {
         let mut ring = self.ring.borrow_mut();
         let Some(ring) = ring.as_mut() else { return Ok(()) };
         let limit = match wait {
             Wait::Until(deadline) if self.may_sleep(ring) => {
-                Some(deadline.map(|at| at.saturating_duration_since(ring.now())))
+                let until = self.retry.get().earlier_of(deadline);
+                Some(until.map(|at| at.saturating_duration_since(ring.now())))
             }
             _ => None,
         };
@@ -360,13 +366,23 @@ impl Driver {
                 }
             }
         }
+        self.retry_cancels();
         loop {
             let Some(token) = self.slots.borrow_mut().next_cancel() else { return };
-            let sqe = Sqe::cancel(token.user_data()).user_data(IGNORE).into_raw();
+            let sqe = Sqe::cancel(token.user_data()).user_data(token.cancel_user_data()).into_raw();
             if self.push(sqe).is_err() {
                 self.slots.borrow_mut().return_cancel(token);
                 return;
             }
+        }
+    }
+
+    /// Queues cancels once more that missed their operation, when it is time.
+    fn retry_cancels(&self) {
+        let mut retry = self.retry.get();
+        if retry.is_due(|| self.now()) {
+            retry.done(self.slots.borrow_mut().retry_missed());
+            self.retry.set(retry);
         }
     }
 
@@ -378,7 +394,7 @@ impl Driver {
             for cqe in &batch[..count] {
                 match cqe.user_data() {
                     WAKE => self.on_wake(*cqe),
-                    IGNORE => {}
+                    user_data if Token::names_cancel(user_data) => self.on_cancel(*cqe, ring.now()),
                     _ => self.finish(*cqe),
                 }
             }
@@ -391,6 +407,18 @@ impl Driver {
     fn finish(&self, cqe: Cqe) {
         if let Some(action) = self.slots.borrow_mut().on_cqe(cqe) {
             self.actions.borrow_mut().push_back(action);
+        }
+    }
+
+    /// The kernel has acted on a cancel. An error says that the operation has ended, or that it is running,
+    /// or that it was on its way: a read forced to a worker was seen to go on to wait for input after its
+    /// cancel had come back with EALREADY (Linux 6.18). So what is still in flight is cancelled again.
+    fn on_cancel(&self, cqe: Cqe, now: Instant) {
+        let token = Token::from_user_data(cqe.user_data());
+        if cqe.raw_result() < 0 && self.slots.borrow_mut().on_missed_cancel(token) {
+            let mut retry = self.retry.get();
+            retry.schedule(now);
+            self.retry.set(retry);
         }
     }
 
@@ -416,38 +444,20 @@ impl Driver {
             }
         }
     }
-
-    /// Cancels everything, waits until the kernel holds nothing, at most for `limit`, and closes the ring.
-    /// What the kernel will not let go is leaked together with the ring (rule 4): closing a ring is no
-    /// barrier, the kernel was seen to write afterwards.
-    pub(crate) fn shutdown(&self, limit: Duration) -> ShutdownReport {
-        if self.ring.borrow().is_none() {
-            return ShutdownReport { leaked: self.in_flight() };
-        }
-        let deadline = self.now() + limit;
-        while self.in_flight() > 0 && self.now() < deadline {
-            // Again each time: what is abandoned may submit something.
-            self.slots.borrow_mut().cancel_all();
-            if self.try_turn(Wait::Until(Some(deadline))).is_err() {
-                // A ring that cannot go on says nothing of what the kernel still holds: leak it.
-                break;
-            }
-        }
-        let leaked = self.in_flight();
-        let ring = self.ring.borrow_mut().take();
-        if leaked > 0 {
-            mem::forget(ring);
-        } else {
-            drop(ring);
-        }
-        self.act();
-        ShutdownReport { leaked }
-    }
 }
 
 /// Errors of `enter` that pass when completions are taken, a signal was handled or memory is free again.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
+}
+
+/// Has an abandoned operation settled later, because a panic came between.
+struct Unsettled<'a>(&'a Driver, Token);
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        self.0.actions.borrow_mut().push_back(Action::Settle(self.1));
+    }
 }
 
 /// Ends a turn, also by a panic.

@@ -10,6 +10,7 @@ use super::interrupted;
 use super::socket::Socket;
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, Slice};
 use crate::fd::Fd;
+use crate::io::{Read, Write};
 use crate::op::lane::{Held, Lane};
 use crate::op::{self, LateBytes};
 
@@ -288,6 +289,50 @@ impl TcpStream {
     /// As `setsockopt(2)`.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         self.socket.set_nodelay(on)
+    }
+}
+
+/// By [`recv`](TcpStream::recv) and [`recv_exact`](TcpStream::recv_exact), lossless as they are.
+impl Read for &TcpStream {
+    async fn read<B: IoBufMut>(&mut self, buf: B) -> BufResult<usize, B> {
+        self.recv(buf).await
+    }
+
+    async fn read_exact<B: IoBufMut>(&mut self, buf: B) -> BufResult<(), B> {
+        self.recv_exact(buf).await.map(|(_, buf)| ((), buf))
+    }
+}
+
+/// By [`send`](TcpStream::send) and [`send_all`](TcpStream::send_all).
+impl Write for &TcpStream {
+    async fn write<B: IoBuf>(&mut self, buf: B) -> BufResult<usize, B> {
+        self.send(buf).await
+    }
+
+    async fn write_all<B: IoBuf>(&mut self, buf: B) -> BufResult<(), B> {
+        self.send_all(buf).await.map(|(_, buf)| ((), buf))
+    }
+}
+
+/// As for a shared reference to it.
+impl Read for TcpStream {
+    async fn read<B: IoBufMut>(&mut self, buf: B) -> BufResult<usize, B> {
+        self.recv(buf).await
+    }
+
+    async fn read_exact<B: IoBufMut>(&mut self, buf: B) -> BufResult<(), B> {
+        (&*self).read_exact(buf).await
+    }
+}
+
+/// As for a shared reference to it.
+impl Write for TcpStream {
+    async fn write<B: IoBuf>(&mut self, buf: B) -> BufResult<usize, B> {
+        self.send(buf).await
+    }
+
+    async fn write_all<B: IoBuf>(&mut self, buf: B) -> BufResult<(), B> {
+        (&*self).write_all(buf).await
     }
 }
 

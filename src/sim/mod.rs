@@ -88,7 +88,7 @@ const MAX_ENTER_NANOS: u64 = 1000;
 pub struct Sim {
     world: Rc<RefCell<World>>,
     /// Owned here because the thread's list of tables holds it weakly.
-    table: Rc<dyn DescriptorTable>,
+    _table: Rc<dyn DescriptorTable>,
 }
 
 impl fmt::Debug for Sim {
@@ -116,7 +116,7 @@ impl Sim {
         let first = fd::add_table(&table)
             .expect("too many simulations are alive on this thread: drop those that are done");
         world.borrow_mut().number_from(first);
-        Sim { world, table }
+        Sim { world, _table: table }
     }
 
     /// A kernel of this world, for [`Setup::build_on`](crate::ring::Setup::build_on). Several rings may live
@@ -358,7 +358,9 @@ fn enter(
         world.advance(until.saturating_sub(world.now()));
     };
     requests.announced = !requests.completable(world, 0).is_empty();
-    side.show_flags(abi::SQ_TASKRUN, requests.announced);
+    // Also when only time is missing: a program that is busy enters for nothing else, and time passes by
+    // entering.
+    side.show_flags(abi::SQ_TASKRUN, requests.next_deadline(world).is_some());
     side.show_flags(abi::SQ_CQ_OVERFLOW, requests.overflowed());
     Entered { taken, end }
 }

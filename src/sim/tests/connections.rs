@@ -54,11 +54,11 @@ fn both_sides_know_both_addresses_and_accept_writes_the_peers() {
     done.sort();
     let server = done[0].1;
     assert_eq!(done[1], (2, 0));
-    let from = sim.table.local_addr(client).expect("address");
+    let from = sim._table.local_addr(client).expect("address");
     assert_eq!(peer.to_std(), Some(from));
-    assert_eq!(sim.table.peer_addr(server).expect("address"), from);
-    assert_eq!(sim.table.peer_addr(client).expect("address"), at);
-    assert_eq!(sim.table.local_addr(server).expect("address"), at);
+    assert_eq!(sim._table.peer_addr(server).expect("address"), from);
+    assert_eq!(sim._table.peer_addr(client).expect("address"), at);
+    assert_eq!(sim._table.local_addr(server).expect("address"), at);
     let again = complete(&mut ring, Sqe::connect(target(client), &to));
     assert_eq!(again, -libc::EISCONN);
 }
@@ -67,17 +67,17 @@ fn both_sides_know_both_addresses_and_accept_writes_the_peers() {
 fn a_wildcard_listener_is_reached_by_any_address_and_its_port_is_taken() {
     let (sim, mut ring) = machine(4);
     let number = socket(&mut ring);
-    sim.table.bind(number, address("0.0.0.0:80")).expect("bind");
-    sim.table.listen(number, 4).expect("listen");
+    sim._table.bind(number, address("0.0.0.0:80")).expect("bind");
+    sim._table.listen(number, 4).expect("listen");
     let other = socket(&mut ring);
-    let taken = sim.table.bind(other, address("127.0.0.1:80")).map_err(|e| e.raw_os_error());
+    let taken = sim._table.bind(other, address("127.0.0.1:80")).map_err(|e| e.raw_os_error());
     assert_eq!(taken, Err(Some(libc::EADDRINUSE)));
     let to = Address::from(address("10.0.0.1:80"));
     assert_eq!(complete(&mut ring, Sqe::connect(target(other), &to)), 0);
-    assert_eq!(sim.table.peer_addr(other).expect("address"), address("10.0.0.1:80"));
+    assert_eq!(sim._table.peer_addr(other).expect("address"), address("10.0.0.1:80"));
     assert_eq!(close(&mut ring, number), 0);
     let late = socket(&mut ring);
-    sim.table.bind(late, address("127.0.0.1:80")).expect("free again");
+    sim._table.bind(late, address("127.0.0.1:80")).expect("free again");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn shutting_a_listener_down_ends_its_accepts() {
 fn nodelay_is_remembered() {
     let (sim, mut ring) = machine(8);
     let number = socket(&mut ring);
-    assert!(!sim.table.nodelay(number).expect("option"));
-    sim.table.set_nodelay(number, true).expect("option");
-    assert!(sim.table.nodelay(number).expect("option"));
+    assert!(!sim._table.nodelay(number).expect("option"));
+    sim._table.set_nodelay(number, true).expect("option");
+    assert!(sim._table.nodelay(number).expect("option"));
 }

@@ -130,7 +130,7 @@ fn sizes_are_set_by_ftruncate_and_by_fallocate_unless_it_is_to_keep_them() {
     let number = open(&mut ring, c"f", RDWR);
     assert_eq!(write(&mut ring, number, b"abcdef", None), 6);
     assert_eq!(complete(&mut ring, Sqe::ftruncate(target(number), 2)), 0);
-    sim.table.truncate(number, 4).expect("truncate");
+    sim._table.truncate(number, 4).expect("truncate");
     assert_eq!(sim.read_file("f"), Some(b"ab\0\0".to_vec()));
     let keep = libc::FALLOC_FL_KEEP_SIZE as u32;
     assert_eq!(complete(&mut ring, Sqe::fallocate(target(number), keep, 0, 9000)), 0);
@@ -174,7 +174,7 @@ fn numbers_that_are_not_open_are_ebadf_those_of_linux_too() {
     assert_eq!(close(&mut ring, number), -libc::EBADF);
     assert_eq!(write(&mut ring, number, b"x", None), -libc::EBADF);
     assert_eq!(write(&mut ring, 1, b"x", None), -libc::EBADF);
-    assert_eq!(sim.table.close(number).map_err(|e| e.raw_os_error()), Err(Some(libc::EBADF)));
+    assert_eq!(sim._table.close(number).map_err(|e| e.raw_os_error()), Err(Some(libc::EBADF)));
     assert_eq!(sim.open_descriptors(), 0);
 }
 
@@ -197,7 +197,7 @@ fn a_read_in_flight_outlives_the_number_it_was_given() {
     // SAFETY: `room` is not touched before the read completes.
     unsafe { ring.push(sqe.into_raw()) }.expect("space");
     ring.submit().expect("enter");
-    sim.table.close(reader).expect("close");
+    sim._table.close(reader).expect("close");
     assert_eq!(write(&mut ring, writer, b"late", None), 4);
     let done = if sim.in_flight() > 0 { wait_for(&mut ring, 1) } else { settle(&mut ring) };
     assert_eq!(done, [(1, 4)]);

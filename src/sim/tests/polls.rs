@@ -42,10 +42,10 @@ fn pipes_hang_up_and_break() {
     let (sim, mut ring) = machine(3);
     let (reader, writer) = sim.pipe();
     assert_eq!(poll(&mut ring, writer, OUT), OUT);
-    sim.table.close(writer).expect("close");
+    sim._table.close(writer).expect("close");
     assert_eq!(poll(&mut ring, reader, IN), HUP);
     let (reader, writer) = sim.pipe();
-    sim.table.close(reader).expect("close");
+    sim._table.close(reader).expect("close");
     assert_eq!(poll(&mut ring, writer, OUT), OUT | ERR);
 }
 
@@ -93,7 +93,7 @@ fn a_multishot_poll_reports_the_level_once_and_then_every_edge() {
     // SAFETY: the bytes are a constant.
     unsafe { ring.push(Sqe::send(target(here), b"2", 0).user_data(8).into_raw()) }.expect("space");
     assert_eq!(wait_for(&mut ring, 2), [(8, 1), (7, IN as i32)]);
-    sim.table.close(here).expect("close");
+    sim._table.close(here).expect("close");
     ring.submit_and_wait(1, None).expect("enter");
     let last = reap(&mut ring)[0];
     assert_eq!(last.raw_result() as u32, IN | HUP);

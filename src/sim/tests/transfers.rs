@@ -141,7 +141,7 @@ fn a_pipe_ends_when_its_other_side_is_gone() {
     let (reader, writer) = sim.pipe();
     assert_eq!(write(&mut ring, writer, b"in", None), 2);
     assert_eq!(read(&mut ring, writer, 2, None), Err(libc::EBADF));
-    sim.table.close(writer).expect("close");
+    sim._table.close(writer).expect("close");
     assert_eq!(read(&mut ring, reader, 8, None), Ok(b"in".to_vec()));
     assert_eq!(read(&mut ring, reader, 8, None), Ok(Vec::new()));
 }
