@@ -31,6 +31,8 @@ trap 'end_server; rm -rf "$work"' EXIT
 
 # Starts a fresh server, so that no test sees the heap of another. $1: its limit of descriptors.
 start_server() {
+    # Before the server runs: what the last one wrote must not pass for its address.
+    : >"$work/stdout"
     (
         ulimit -n "$1"
         exec "$server" --listen 127.0.0.1:0

@@ -157,6 +157,27 @@ impl Fd {
         self.0.table.as_deref()
     }
 
+    /// Where the file behind it stands, in bytes: `lseek(2)`. None for what has no position, such as a pipe,
+    /// and for descriptors of a kernel in user space.
+    pub(crate) fn position(&self) -> Option<u64> {
+        self.seek(0, libc::SEEK_CUR)
+    }
+
+    /// Moves the file behind it to `position`, if it can be moved there: `lseek(2)`.
+    pub(crate) fn set_position(&self, position: u64) {
+        self.seek(position, libc::SEEK_SET);
+    }
+
+    fn seek(&self, offset: u64, from: i32) -> Option<u64> {
+        if self.0.table.is_some() {
+            return None;
+        }
+        let offset = i64::try_from(offset).ok()?;
+        // SAFETY: lseek(2) touches no memory of ours, and the descriptor is open while a clone lives.
+        let position = unsafe { libc::lseek64(self.0.number, offset, from) };
+        u64::try_from(position).ok()
+    }
+
     /// Resolves when this is the only clone.
     pub(crate) async fn sole(&self) {
         poll_fn(|context| {

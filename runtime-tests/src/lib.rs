@@ -3,13 +3,19 @@
 
 use std::cell::RefCell;
 use std::fmt::Display;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
-use uring::Runtime;
+use uring::fd::Fd;
+use uring::ring::Cqe;
 use uring::sim::Sim;
+use uring::{Builder, Runtime, op};
 
 /// A kernel that a test can run on.
 #[derive(Clone, Debug)]
@@ -31,12 +37,48 @@ pub enum On {
 impl On {
     /// A runtime on this kernel.
     pub fn runtime(&self) -> Runtime {
-        let builder = Runtime::builder().entries(64).cq_entries(256);
-        let builder = match self {
+        self.runtime_of(64, 256)
+    }
+
+    /// A runtime on this kernel with queues of a size of the test's choice.
+    pub fn runtime_of(&self, entries: u32, cq_entries: u32) -> Runtime {
+        let builder = Runtime::builder().entries(entries).cq_entries(cq_entries);
+        self.on_this_kernel(builder).build().expect("a runtime")
+    }
+
+    fn on_this_kernel(&self, builder: Builder) -> Builder {
+        match self {
             On::Linux { rung } => builder.first_rung(*rung),
             On::Sim { sim, .. } => builder.kernel(sim.kernel()),
-        };
-        builder.build().expect("a runtime")
+        }
+    }
+
+    /// A pipe: the end to read from, and the end to write to.
+    pub fn pipe(&self) -> (Fd, Fd) {
+        match self {
+            On::Linux { .. } => {
+                let (reader, writer) = pipe();
+                (Fd::from(reader), Fd::from(writer))
+            }
+            On::Sim { sim, .. } => {
+                let (reader, writer) = sim.pipe();
+                (adopted(reader), adopted(writer))
+            }
+        }
+    }
+
+    /// Two stream sockets that are connected to each other.
+    pub fn socket_pair(&self) -> (Fd, Fd) {
+        match self {
+            On::Linux { .. } => {
+                let (left, right) = UnixStream::pair().expect("a pair of sockets");
+                (Fd::from(OwnedFd::from(left)), Fd::from(OwnedFd::from(right)))
+            }
+            On::Sim { sim, .. } => {
+                let (left, right) = sim.socket_pair();
+                (adopted(left), adopted(right))
+            }
+        }
     }
 
     /// Whether this is Linux.
@@ -68,11 +110,78 @@ pub fn kernels() -> Vec<On> {
     linux.chain(sim).collect()
 }
 
+/// A descriptor of the simulation that nobody owns yet.
+fn adopted(number: RawFd) -> Fd {
+    // SAFETY: the simulation has just made it, for us alone.
+    unsafe { op::new_fd(Cqe::new(0, number, 0)) }.expect("a descriptor")
+}
+
+/// A pipe of Linux, `pipe2(2)`; std has none before Rust 1.87.
+pub fn pipe() -> (OwnedFd, OwnedFd) {
+    let mut ends = [0; 2];
+    // SAFETY: `pipe2` writes two descriptors to the array, which outlives the call.
+    let done = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) };
+    assert_eq!(done, 0, "pipe2 failed: {}", io::Error::last_os_error());
+    // SAFETY: two new descriptors that nobody else owns.
+    unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) }
+}
+
+/// Waits until nothing is in flight: what was dropped has then reached its final completion.
+pub async fn all_quiet(runtime: &Runtime) {
+    for _ in 0..10_000 {
+        if runtime.metrics().in_flight == 0 {
+            return;
+        }
+        uring::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("{} operations are still in flight", runtime.metrics().in_flight);
+}
+
+/// Lets the loop turn once without sleeping: what is queued is submitted, what is ready is handed out.
+pub async fn one_turn() {
+    uring::task::yield_now().await;
+}
+
+/// Lets everything complete that can: longer than any delay of the simulated kernel.
+pub async fn a_while() {
+    uring::time::sleep(Duration::from_millis(2)).await;
+}
+
+/// Writes all of `bytes` to the end of a pipe or socket that has room for them.
+pub async fn put(fd: &Fd, bytes: &'static [u8]) {
+    let write = op::Write { fd: fd.clone(), offset: None, buf: bytes };
+    let (count, _) = op::submit(write).await.expect("a write");
+    assert_eq!(count, bytes.len(), "a short write");
+}
+
+/// Open descriptors of this process that lead to `path`, or to something below it.
+pub fn descriptors_below(path: &Path) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").expect("the list of descriptors");
+    open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .filter(|target| target.starts_with(path))
+        .count()
+}
+
+/// Open descriptors of this process. Other tests of the same program may change it.
+pub fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("the list of descriptors").count()
+}
+
+/// So many steps; few under Miri, which is hundreds of times slower.
+pub fn steps(full: usize, under_miri: usize) -> usize {
+    if cfg!(miri) { under_miri } else { full }
+}
+
 /// Runs a test on every kernel; afterwards nothing may be left in flight, and nothing strange have come.
 pub fn on_every_kernel(test: impl Fn(&Runtime, &On)) {
+    on_every_kernel_of(64, 256, test);
+}
+
+/// As [`on_every_kernel`], with queues of another size.
+pub fn on_every_kernel_of(entries: u32, cq_entries: u32, test: impl Fn(&Runtime, &On)) {
     for on in kernels() {
         let _place = Place(format!("{on:?}"));
-        let runtime = on.runtime();
+        let runtime = on.runtime_of(entries, cq_entries);
         test(&runtime, &on);
         assert_eq!(runtime.metrics().strange_completions, 0);
         assert_eq!(runtime.metrics().lost_completions, 0);
@@ -88,6 +197,7 @@ pub fn on_linux(test: impl Fn(&Runtime)) {
     if cfg!(miri) {
         return skipped("Miri has no io_uring");
     }
+    let _place = Place("Linux".into());
     let runtime = On::Linux { rung: 0 }.runtime();
     test(&runtime);
     assert_eq!(runtime.metrics().strange_completions, 0);

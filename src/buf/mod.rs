@@ -65,6 +65,23 @@ pub trait IoBufMut: IoBuf {
     ///
     /// The first `n` bytes of the memory that [`room`](IoBufMut::room) returned last are initialized.
     unsafe fn set_filled(&mut self, n: usize);
+
+    /// Does in safe code what a read of `bytes` does: copies them to the front of the room and says that it
+    /// was filled. Returns how many fitted. Overwriting with nothing empties a vector.
+    ///
+    /// ```
+    /// use uring::buf::IoBufMut;
+    ///
+    /// let mut buf = Vec::with_capacity(2);
+    /// let copied = buf.overwrite(b"abc");
+    /// assert_eq!(&buf[..copied], &b"abc"[..copied]);
+    /// ```
+    fn overwrite(&mut self, bytes: &[u8]) -> usize {
+        let n = self.room().write(bytes);
+        // SAFETY: so many bytes were just written to the front of the room that was returned last.
+        unsafe { self.set_filled(n) };
+        n
+    }
 }
 
 impl IoBufMut for Vec<u8> {
@@ -170,26 +187,19 @@ impl<B> From<BufError<B>> for io::Error {
 mod tests {
     use super::*;
 
-    /// Does what the kernel does with a read of `bytes`.
-    fn fill<B: IoBufMut>(buf: &mut B, bytes: &[u8]) {
-        assert_eq!(buf.room().write(bytes), bytes.len());
-        // SAFETY: so many bytes of the room were just written.
-        unsafe { buf.set_filled(bytes.len()) }
-    }
-
     #[test]
     fn a_read_overwrites_a_vector_from_the_front_and_keeps_its_capacity() {
         let mut buf = Vec::with_capacity(16);
         buf.extend_from_slice(b"older bytes");
         assert_eq!(buf.room().len(), 16);
-        fill(&mut buf, b"new");
+        assert_eq!(buf.overwrite(b"new"), 3);
         assert_eq!((buf.bytes(), buf.capacity()), (&b"new"[..], 16));
     }
 
     #[test]
     fn a_fixed_buffer_keeps_its_length() {
         let mut buf = *b"....";
-        fill(&mut buf, b"ab");
+        assert_eq!(buf.overwrite(b"ab"), 2);
         assert_eq!(&buf, b"ab..");
     }
 

@@ -29,7 +29,7 @@ use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::ring::{Cqe, MultiSqe, RawSqe, Ring, SetupError, Sqe, Step, Target};
 use crate::sys::syscall;
@@ -39,10 +39,12 @@ mod in_flight;
 mod op;
 mod payload;
 mod slots;
+mod teardown;
 mod unpark;
 
 pub use in_flight::{InFlight, Shots};
 pub use op::{MultiOp, Op};
+pub use teardown::ShutdownReport;
 pub(crate) use unpark::Unpark;
 
 use payload::{Payload, Pool};
@@ -67,13 +69,6 @@ pub(crate) enum Wait {
     No,
     /// Until something completes or wakes the driver, or this moment comes.
     Until(Option<Instant>),
-}
-
-/// What teardown came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShutdownReport {
-    /// Operations the kernel did not finish in time, whose memory was leaked.
-    pub leaked: usize,
 }
 
 /// Drives the operations of one thread.
@@ -274,7 +269,9 @@ impl Driver {
                 Settled::Shot(shot, cqe) => {
                     // SAFETY: rule 3: the payload of an abandoned operation leaves its slot only through
                     // `Settled::Last`, below, and nobody else settles it: it has no future any more.
-                    unsafe { shot.abandon(cqe) }
+                    let rest = Unsettled(self, token);
+                    unsafe { shot.abandon(cqe) };
+                    mem::forget(rest);
                 }
                 Settled::Last(slot) => return self.end(slot),
                 Settled::Nothing => return,
@@ -301,14 +298,20 @@ impl Driver {
     }
 
     fn try_turn(&self, wait: Wait) -> io::Result<()> {
-        assert!(!self.turning.replace(true), "Driver::turn was called from within itself");
-        let _turning = Turning(&self.turning);
-        // What a panic in the last turn left undone.
+        let _turning = self.begin_turn();
+        // What a panic in the last turn left undone, and what came while a submission waited for room. It may
+        // wake tasks, which would not want us to sleep.
+        let wait = if self.actions.borrow().is_empty() { wait } else { Wait::No };
         self.act();
         self.push_internal();
         let entered = self.enter(wait);
         self.act();
         entered
+    }
+
+    fn begin_turn(&self) -> Turning<'_> {
+        assert!(!self.turning.replace(true), "Driver::turn was called from within itself");
+        Turning(&self.turning)
     }
 
     fn enter(&self, wait: Wait) -> io::Result<()> {
@@ -416,38 +419,20 @@ impl Driver {
             }
         }
     }
-
-    /// Cancels everything, waits until the kernel holds nothing, at most for `limit`, and closes the ring.
-    /// What the kernel will not let go is leaked together with the ring (rule 4): closing a ring is no
-    /// barrier, the kernel was seen to write afterwards.
-    pub(crate) fn shutdown(&self, limit: Duration) -> ShutdownReport {
-        if self.ring.borrow().is_none() {
-            return ShutdownReport { leaked: self.in_flight() };
-        }
-        let deadline = self.now() + limit;
-        while self.in_flight() > 0 && self.now() < deadline {
-            // Again each time: what is abandoned may submit something.
-            self.slots.borrow_mut().cancel_all();
-            if self.try_turn(Wait::Until(Some(deadline))).is_err() {
-                // A ring that cannot go on says nothing of what the kernel still holds: leak it.
-                break;
-            }
-        }
-        let leaked = self.in_flight();
-        let ring = self.ring.borrow_mut().take();
-        if leaked > 0 {
-            mem::forget(ring);
-        } else {
-            drop(ring);
-        }
-        self.act();
-        ShutdownReport { leaked }
-    }
 }
 
 /// Errors of `enter` that pass when completions are taken, a signal was handled or memory is free again.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
+}
+
+/// Has an abandoned operation settled later, because a panic came between.
+struct Unsettled<'a>(&'a Driver, Token);
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        self.0.actions.borrow_mut().push_back(Action::Settle(self.1));
+    }
 }
 
 /// Ends a turn, also by a panic.

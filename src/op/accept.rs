@@ -80,3 +80,5 @@ impl MultiOp for AcceptMulti {
         }
     }
 }
+
+const _: () = assert!(size_of::<Accept>() <= 256, "fits a pooled block");

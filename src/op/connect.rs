@@ -33,3 +33,5 @@ impl Op for Connect {
         cqe.result().map(drop)
     }
 }
+
+const _: () = assert!(size_of::<Connect>() <= 256, "fits a pooled block");

@@ -48,7 +48,7 @@ impl<T> Lane<T> {
         Hold { lane: self, ticket: None }
     }
 
-    /// Whether an operation holds the lane, or something waits in it for the next holder.
+    /// Whether no operation holds the lane and nothing waits in it for the next holder.
     pub fn is_idle(&self) -> bool {
         !self.0.held.get() && self.0.late.borrow().is_empty()
     }

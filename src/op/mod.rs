@@ -56,12 +56,14 @@ pub use open_at::OpenAt;
 pub use outcome::{filled, new_fd};
 pub use poll::{Poll, PollMulti};
 pub use read::Read;
-pub use recv::{LateBytes, Recv, late};
-pub use send::Send;
+pub use recv::{LateBytes, Recv, RecvExact, late};
+pub use send::{Send, SendAll};
 pub use shutdown::Shutdown;
 pub use socket::Socket;
 pub use statx::Statx;
 pub use write::Write;
+
+pub use crate::ring::{Statx as StatxFields, StatxTimestamp};
 
 /// Submits an operation on the runtime of this thread.
 ///

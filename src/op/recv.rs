@@ -1,11 +1,12 @@
-//! Receive from a stream socket: `recv(2)`, Linux 5.6.
+//! Receive from a stream socket: `recv(2)`, Linux 5.6; until a buffer is full, as a rule in one operation,
+//! Linux 5.19.
 
 use std::io;
 use std::os::fd::AsFd;
 
 use super::lane::Held;
 use super::{Op, outcome};
-use crate::buf::{BufError, BufResult, IoBufMut};
+use crate::buf::{BufError, BufResult, IoBufMut, Slice};
 use crate::fd::Fd;
 use crate::ring::{Cqe, Sqe};
 
@@ -47,11 +48,67 @@ impl<B: IoBufMut> Op for Recv<B> {
             // The end of the stream comes again at the next receive.
             Ok((0, _)) => {}
             Ok((n, buf)) => lane.leave(Ok(buf.bytes()[..n].to_vec())),
-            Err(error) => match error.raw_os_error() {
-                None | Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
-                Some(errno) => lane.leave(Err(errno)),
-            },
+            Err(failed) => leave_error(&lane, failed.error()),
         }
+    }
+}
+
+const _: () = assert!(size_of::<Recv<Vec<u8>>>() <= 256, "fits a pooled block");
+
+/// Receives into the rest of a buffer, of which earlier operations have filled the front.
+///
+/// Dropping its future loses nothing: what this one and the earlier ones received is left in the lane, for
+/// [`late`] to find before the next receive. So the lane stays held from the first of them to
+/// the last, and comes back with each result.
+#[derive(Debug)]
+pub struct RecvExact<B> {
+    /// The socket.
+    pub fd: Fd,
+    /// What is still to be filled; the buffer's bytes before it were received earlier.
+    pub rest: Slice<B>,
+    /// The socket's receiving direction, held until the final completion.
+    pub lane: Held<LateBytes>,
+}
+
+impl<B: IoBufMut> Op for RecvExact<B> {
+    type Output = (BufResult<usize, Slice<B>>, Held<LateBytes>);
+
+    fn prepare(&mut self) -> Sqe<'_> {
+        Sqe::recv(self.fd.as_fd().into(), self.rest.room(), libc::MSG_WAITALL)
+    }
+
+    fn complete(self, cqe: Cqe) -> Self::Output {
+        // SAFETY: recv(2) writes as many bytes as it returns to the front of the room that `prepare` lent.
+        // MSG_WAITALL makes it go on where it stopped, and return the sum.
+        (unsafe { outcome::filled(cqe, self.rest) }, self.lane)
+    }
+
+    fn abandoned(self, cqe: Cqe) {
+        let start = self.rest.start();
+        let (result, lane) = self.complete(cqe);
+        let (received, error, rest) = match result {
+            Ok((n, rest)) => (start + n, None, rest),
+            Err(failed) => {
+                let (error, rest) = failed.into_parts();
+                (start, Some(error), rest)
+            }
+        };
+        if received > 0 {
+            lane.leave(Ok(rest.buf().bytes()[..received].to_vec()));
+        }
+        if let Some(error) = error {
+            leave_error(&lane, &error);
+        }
+    }
+}
+
+const _: () = assert!(size_of::<RecvExact<Vec<u8>>>() <= 256, "fits a pooled block");
+
+/// Leaves an error for the next receive, if it is one that the socket has taken off by reporting it.
+fn leave_error(lane: &Held<LateBytes>, error: &io::Error) {
+    match error.raw_os_error() {
+        None | Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
+        Some(errno) => lane.leave(Err(errno)),
     }
 }
 

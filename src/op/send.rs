@@ -1,10 +1,11 @@
-//! Send to a stream socket: `send(2)`, Linux 5.6.
+//! Send to a stream socket: `send(2)`, Linux 5.6; the whole of a buffer, as a rule in one operation,
+//! Linux 5.19.
 
 use std::os::fd::AsFd;
 
 use super::Op;
 use super::lane::Held;
-use crate::buf::{BufError, BufResult, IoBuf};
+use crate::buf::{BufError, BufResult, IoBuf, Slice};
 use crate::fd::Fd;
 use crate::ring::{Cqe, Sqe};
 
@@ -38,3 +39,37 @@ impl<B: IoBuf> Op for Send<B> {
         }
     }
 }
+
+const _: () = assert!(size_of::<Send<Vec<u8>>>() <= 256, "fits a pooled block");
+
+/// Sends the rest of a buffer, of which earlier operations have sent the front.
+///
+/// The lane stays held from the first of them to the last, so that nothing comes between, and is handed
+/// back with each result. When its future is dropped, a part may have been sent.
+#[derive(Debug)]
+pub struct SendAll<B> {
+    /// The socket.
+    pub fd: Fd,
+    /// What is still to be sent.
+    pub rest: Slice<B>,
+    /// The socket's sending direction, held until the final completion.
+    pub lane: Held<()>,
+}
+
+impl<B: IoBuf> Op for SendAll<B> {
+    type Output = (BufResult<usize, Slice<B>>, Held<()>);
+
+    fn prepare(&mut self) -> Sqe<'_> {
+        Sqe::send(self.fd.as_fd().into(), self.rest.bytes(), libc::MSG_WAITALL)
+    }
+
+    fn complete(self, cqe: Cqe) -> Self::Output {
+        let result = match cqe.result() {
+            Ok(n) => Ok((n as usize, self.rest)),
+            Err(error) => Err(BufError::new(error, self.rest)),
+        };
+        (result, self.lane)
+    }
+}
+
+const _: () = assert!(size_of::<SendAll<Vec<u8>>>() <= 256, "fits a pooled block");

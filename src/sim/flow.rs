@@ -1,6 +1,6 @@
 //! Bytes on their way from a writer to a reader: a pipe is one flow, a connection is two.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -51,10 +51,9 @@ impl Reader {
 
     /// Takes up to `most` bytes out.
     pub(super) fn read(&self, most: usize) -> Vec<u8> {
-        let mut bytes = self.0.bytes.borrow_mut();
-        let len = most.min(bytes.len());
-        let read: Vec<u8> = bytes.drain(..len).collect();
+        let read = self.peek(most);
         if !read.is_empty() {
+            self.0.bytes.borrow_mut().drain(..read.len());
             count(&self.0.departures);
         }
         read
@@ -62,8 +61,11 @@ impl Reader {
 
     /// Up to `most` bytes, left where they are (`MSG_PEEK`).
     pub(super) fn peek(&self, most: usize) -> Vec<u8> {
-        let bytes: RefMut<'_, _> = self.0.bytes.borrow_mut();
-        bytes.iter().take(most).copied().collect()
+        let bytes = self.0.bytes.borrow();
+        let (front, back) = bytes.as_slices();
+        let from_front = &front[..most.min(front.len())];
+        let from_back = &back[..(most - from_front.len()).min(back.len())];
+        [from_front, from_back].concat()
     }
 
     pub(super) fn arrivals(&self) -> u64 {

@@ -88,7 +88,7 @@ const MAX_ENTER_NANOS: u64 = 1000;
 pub struct Sim {
     world: Rc<RefCell<World>>,
     /// Owned here because the thread's list of tables holds it weakly.
-    table: Rc<dyn DescriptorTable>,
+    _table: Rc<dyn DescriptorTable>,
 }
 
 impl fmt::Debug for Sim {
@@ -116,7 +116,7 @@ impl Sim {
         let first = fd::add_table(&table)
             .expect("too many simulations are alive on this thread: drop those that are done");
         world.borrow_mut().number_from(first);
-        Sim { world, table }
+        Sim { world, _table: table }
     }
 
     /// A kernel of this world, for [`Setup::build_on`](crate::ring::Setup::build_on). Several rings may live

@@ -118,6 +118,8 @@ impl Request {
         let len_bytes = self.sqe().len as usize - self.progress;
         match &self.op {
             Op::Read { .. } => file.can_read(),
+            // What fails does not wait.
+            Op::Recv { .. } | Op::Send { .. } if file.socket().is_err() => true,
             Op::Recv { flags } => flags & libc::MSG_DONTWAIT != 0 || file.can_read(),
             Op::Write { .. } => file.can_write(len_bytes),
             Op::Send { flags } => flags & libc::MSG_DONTWAIT != 0 || file.can_write(len_bytes),

@@ -6,7 +6,13 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use super::Sim;
 use crate::ring::{Cqe, Ring, Setup, Sqe, Target};
 
+mod cancels;
+mod chains;
+mod connections;
+mod files;
+mod polls;
 mod time;
+mod transfers;
 
 /// A ring in a new world.
 fn machine(seed: u64) -> (Sim, Ring) {
@@ -131,9 +137,9 @@ fn socket(ring: &mut Ring) -> RawFd {
 /// A socket that listens on a free port, and its address.
 fn listener(sim: &Sim, ring: &mut Ring, backlog: i32) -> (RawFd, SocketAddr) {
     let number = socket(ring);
-    sim.table.bind(number, "127.0.0.1:0".parse().expect("address")).expect("bind");
-    sim.table.listen(number, backlog).expect("listen");
-    (number, sim.table.local_addr(number).expect("address"))
+    sim._table.bind(number, "127.0.0.1:0".parse().expect("address")).expect("bind");
+    sim._table.listen(number, backlog).expect("listen");
+    (number, sim._table.local_addr(number).expect("address"))
 }
 
 /// A connection over a listener that is closed again: the client's side and the server's.

@@ -129,6 +129,7 @@ fn a_wait_for_nothing_ends_at_its_limit_in_virtual_time() {
 #[derive(Debug)]
 struct Spy {
     kernel: Box<dyn Kernel>,
+    #[expect(clippy::type_complexity, reason = "results as they come")]
     results: Rc<RefCell<Vec<Result<u32, Option<i32>>>>>,
 }
 

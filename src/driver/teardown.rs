@@ -1,0 +1,67 @@
+//! The end of a driver: everything is cancelled, and what the kernel will not let go is leaked.
+
+use std::any::Any;
+use std::mem;
+use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
+
+use super::{Driver, Wait};
+
+/// What teardown came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// Operations the kernel did not finish in time, whose memory was leaked.
+    pub leaked: usize,
+}
+
+impl Driver {
+    /// As [`Driver::act`], but goes on after panics; returns the first one.
+    fn act_through(&self) -> Option<Box<dyn Any + Send>> {
+        let mut first = None;
+        while let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| self.act())) {
+            first.get_or_insert(panic);
+        }
+        first
+    }
+
+    /// Cancels everything, waits until the kernel holds nothing, at most for `limit`, and closes the ring.
+    /// What the kernel will not let go is leaked together with the ring (rule 4): closing a ring is no
+    /// barrier, the kernel was seen to write afterwards.
+    ///
+    /// # Panics
+    ///
+    /// When user code did meanwhile, with the first such panic, and after all is done.
+    pub(crate) fn shutdown(&self, limit: Duration) -> ShutdownReport {
+        if self.ring.borrow().is_none() {
+            return ShutdownReport { leaked: self.in_flight() };
+        }
+        let deadline = self.now() + limit;
+        let mut panicked = None;
+        while self.in_flight() > 0 && self.now() < deadline {
+            let _turning = self.begin_turn();
+            panicked = panicked.or(self.act_through());
+            // Again each time: what is abandoned may submit something.
+            self.slots.borrow_mut().cancel_all();
+            self.push_internal();
+            let entered = self.enter(Wait::Until(Some(deadline)));
+            panicked = panicked.or(self.act_through());
+            if entered.is_err() {
+                // A ring that cannot go on says nothing of what the kernel still holds: leak it.
+                break;
+            }
+        }
+        let leaked = self.in_flight();
+        let ring = self.ring.borrow_mut().take();
+        if leaked > 0 {
+            mem::forget(ring);
+        } else {
+            drop(ring);
+        }
+        panicked = panicked.or(self.act_through());
+        match panicked {
+            // A second panic would abort the process.
+            Some(panic) if !std::thread::panicking() => panic::resume_unwind(panic),
+            _ => ShutdownReport { leaked },
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Files.
+//!
+//! The names and meanings are those of [`std::fs`], with two differences: everything that goes to the kernel
+//! is an `async fn` that does nothing before it is first polled, and buffers are moved in and come back with
+//! the result, on failure inside a [`BufError`].
+//!
+//! ```no_run
+//! use uring::fs::File;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! uring::Runtime::new()?.block_on(async {
+//!     let file = File::open("/etc/hostname").await?;
+//!     let buf = Vec::with_capacity(4096);
+//!     let (n, buf) = file.read_at(buf, 0).await?;
+//!     assert_eq!(n, buf.len());
+//!     file.close().await
+//! })?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Dropping
+//!
+//! Dropping a future in flight asks the kernel to cancel the operation, and does not wait for it. The buffer
+//! and the descriptor stay with the operation until the kernel is done with them. Whether it still takes
+//! effect is open: a write may have been made, a position moved, a file created.
+//!
+//! # Errors
+//!
+//! Functions that were given a path name it in their errors, as an [`OpError`]; find the errno with
+//! [`raw_os_error`](crate::io::raw_os_error). Methods of an open [`File`] fail with the plain errno. Calls
+//! that a signal interrupted (`EINTR`) are made again.
+//!
+//! # Which thread does the work
+//!
+//! Reads of what the page cache holds, opens and closes are done as they are submitted. What may wait inside
+//! a file system (buffered writes, metadata, flushes) the kernel does on threads of its own, so it does not
+//! hold up this one. Small pieces one after the other are slow that way: keep several in flight, or make them
+//! large.
+
+#![forbid(unsafe_code)]
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::buf::{BufError, BufResult, IoBuf};
+use crate::fd::Fd;
+use crate::io::OpError;
+use crate::op::{self, Op};
+
+mod file;
+mod metadata;
+mod open_options;
+mod positioned;
+
+pub use file::File;
+pub use metadata::Metadata;
+pub use open_options::OpenOptions;
+
+/// Reads a whole file.
+///
+/// `openat(2)`, `statx(2)`, `read(2)`, Linux 5.6.
+///
+/// # Errors
+///
+/// Those of the calls, with the path.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// uring::Runtime::new()?.block_on(async {
+///     let bytes = uring::fs::read("/etc/hostname").await?;
+///     println!("{} bytes", bytes.len());
+///     std::io::Result::Ok(())
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let path = path.as_ref();
+    let file = File::open(path).await?;
+    match file.read_to_end_at(Vec::new(), 0).await {
+        Ok((_, bytes)) => Ok(bytes),
+        Err(failed) => Err(on(path, "read", failed.into())),
+    }
+}
+
+/// Reads a whole file that holds UTF-8.
+///
+/// `openat(2)`, `statx(2)`, `read(2)`, Linux 5.6.
+///
+/// # Errors
+///
+/// Those of the calls, and [`InvalidData`](io::ErrorKind::InvalidData) when it is not UTF-8; with the path.
+pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
+    let path = path.as_ref();
+    String::from_utf8(read(path).await?)
+        .map_err(|error| on(path, "read", io::Error::new(io::ErrorKind::InvalidData, error)))
+}
+
+/// Makes `contents` the whole contents of a file, which is created if there is none.
+///
+/// Dropped in flight, or on an error, the file may be empty or hold a part.
+///
+/// `openat(2)`, `write(2)`, `close(2)`, Linux 5.6.
+///
+/// # Errors
+///
+/// Those of the calls, with the path, and with the buffer.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// uring::Runtime::new()?.block_on(async {
+///     uring::fs::write("greeting", "hello\n").await
+/// })?;
+/// # Ok(())
+/// # }
+/// ```
+pub async fn write<B: IoBuf>(path: impl AsRef<Path>, contents: B) -> BufResult<(), B> {
+    let path = path.as_ref();
+    let file = match File::create(path).await {
+        Ok(file) => file,
+        Err(error) => return Err(BufError::new(error, contents)),
+    };
+    let on_file = |error| on(path, "write", error);
+    let contents = match file.write_all_at(contents, 0).await {
+        Ok(((), contents)) => contents,
+        Err(failed) => {
+            let (error, contents) = failed.into_parts();
+            return Err(BufError::new(on_file(error), contents));
+        }
+    };
+    match file.close().await {
+        Ok(()) => Ok(((), contents)),
+        Err(error) => Err(BufError::new(on_file(error), contents)),
+    }
+}
+
+/// Describes the file at `path`; follows symbolic links.
+///
+/// `statx(2)`, Linux 5.6.
+///
+/// # Errors
+///
+/// Those of the call, with the path.
+pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
+    let path = path.as_ref();
+    let name = c_path(path).map_err(|error| on(path, "stat", error))?;
+    let found = uninterrupted(|| op::Statx::path(name.clone())).await;
+    found.map(Metadata::new).map_err(|error| on(path, "stat", error))
+}
+
+/// Opens `path`. A large file is no error and no descriptor is inherited, whatever the flags say.
+async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Fd> {
+    let flags = flags | libc::O_CLOEXEC | libc::O_LARGEFILE;
+    let name = c_path(path).map_err(|error| on(path, "open", error))?;
+    uninterrupted(|| op::OpenAt { at: None, path: name.clone(), flags, mode })
+        .await
+        .map_err(|error| on(path, "open", error))
+}
+
+/// Submits an operation, again and again while a signal interrupts it.
+async fn uninterrupted<T, X>(mut operation: impl FnMut() -> T) -> io::Result<X>
+where
+    T: Op<Output = io::Result<X>>,
+{
+    loop {
+        match op::submit(operation()).await {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the path contains a NUL byte"))
+}
+
+fn on(path: &Path, operation: &'static str, error: io::Error) -> io::Error {
+    OpError::new(operation, path.display(), error).into()
+}
