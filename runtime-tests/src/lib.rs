@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
@@ -165,6 +166,25 @@ pub fn descriptors_below(path: &Path) -> usize {
 /// Open descriptors of this process. Other tests of the same program may change it.
 pub fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("the list of descriptors").count()
+}
+
+/// Ends the program if it is not dropped in time: what hangs is to fail, not to hang everything.
+#[derive(Debug)]
+pub struct Watchdog(#[expect(dead_code, reason = "its end is the signal")] Sender<()>);
+
+impl Watchdog {
+    /// One that waits for so long.
+    pub fn new(limit: Duration) -> Watchdog {
+        let (sender, receiver) = mpsc::channel::<()>();
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        std::thread::spawn(move || {
+            if receiver.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{test} hangs: not done after {limit:?}");
+                std::process::abort();
+            }
+        });
+        Watchdog(sender)
+    }
 }
 
 /// So many steps; few under Miri, which is hundreds of times slower.

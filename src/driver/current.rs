@@ -11,7 +11,7 @@ thread_local! {
 
 /// The driver of the runtime that runs on this thread.
 pub(crate) fn try_current() -> Option<Rc<Driver>> {
-    CURRENT.with_borrow(Clone::clone)
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
 
 /// The driver of the runtime that runs on this thread.
@@ -26,9 +26,12 @@ pub(crate) fn current() -> Rc<Driver> {
 }
 
 /// Makes `driver` this thread's until the guard is dropped.
+///
+/// A thread that is ending may have lost its locals already: a runtime that is itself a thread-local is dropped
+/// then, and must not panic, which would abort the process.
 #[must_use]
 pub(crate) fn enter(driver: Rc<Driver>) -> Entered {
-    Entered { before: CURRENT.replace(Some(driver)) }
+    Entered { before: CURRENT.try_with(|current| current.replace(Some(driver))).ok().flatten() }
 }
 
 /// Restores what was there before.
@@ -38,7 +41,8 @@ pub(crate) struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let leaving = CURRENT.replace(self.before.take());
+        let before = self.before.take();
+        let leaving = CURRENT.try_with(|current| current.replace(before));
         drop(leaving);
     }
 }

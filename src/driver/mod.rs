@@ -38,6 +38,7 @@ pub(crate) mod current;
 mod in_flight;
 mod op;
 mod payload;
+mod retry;
 mod slots;
 mod teardown;
 mod unpark;
@@ -48,12 +49,11 @@ pub use teardown::ShutdownReport;
 pub(crate) use unpark::Unpark;
 
 use payload::{Payload, Pool};
+use retry::Retry;
 use slots::{Action, Dropped, Polled, PolledShot, Settled, Slots, Token};
 
 /// `user_data` of the wake-up poll. Tokens never reach it: their lower half is a slab index.
 const WAKE: u64 = u64::MAX;
-/// `user_data` of submissions whose completion says nothing of interest, such as cancels.
-const IGNORE: u64 = u64::MAX - 1;
 
 /// Completions copied out at a time.
 const CQES_PER_BATCH: usize = 64;
@@ -80,6 +80,7 @@ pub(crate) struct Driver {
     actions: RefCell<VecDeque<Action>>,
     unpark: Arc<Unpark>,
     wake_poll: Cell<WakePoll>,
+    retry: Cell<Retry>,
     turning: Cell<bool>,
 }
 
@@ -115,6 +116,7 @@ impl Driver {
             actions: RefCell::default(),
             unpark: Arc::new(unpark),
             wake_poll: Cell::new(wake_poll),
+            retry: Cell::default(),
             turning: Cell::new(false),
         }))
     }
@@ -267,9 +269,9 @@ impl Driver {
             let settled = self.slots.borrow_mut().settle(token);
             match settled {
                 Settled::Shot(shot, cqe) => {
+                    let rest = Unsettled(self, token);
                     // SAFETY: rule 3: the payload of an abandoned operation leaves its slot only through
                     // `Settled::Last`, below, and nobody else settles it: it has no future any more.
-                    let rest = Unsettled(self, token);
                     unsafe { shot.abandon(cqe) };
                     mem::forget(rest);
                 }
@@ -319,7 +321,8 @@ impl Driver {
         let Some(ring) = ring.as_mut() else { return Ok(()) };
         let limit = match wait {
             Wait::Until(deadline) if self.may_sleep(ring) => {
-                Some(deadline.map(|at| at.saturating_duration_since(ring.now())))
+                let until = self.retry.get().earlier_of(deadline);
+                Some(until.map(|at| at.saturating_duration_since(ring.now())))
             }
             _ => None,
         };
@@ -363,13 +366,23 @@ impl Driver {
                 }
             }
         }
+        self.retry_cancels();
         loop {
             let Some(token) = self.slots.borrow_mut().next_cancel() else { return };
-            let sqe = Sqe::cancel(token.user_data()).user_data(IGNORE).into_raw();
+            let sqe = Sqe::cancel(token.user_data()).user_data(token.cancel_user_data()).into_raw();
             if self.push(sqe).is_err() {
                 self.slots.borrow_mut().return_cancel(token);
                 return;
             }
+        }
+    }
+
+    /// Queues cancels once more that missed their operation, when it is time.
+    fn retry_cancels(&self) {
+        let mut retry = self.retry.get();
+        if retry.is_due(|| self.now()) {
+            retry.done(self.slots.borrow_mut().retry_missed());
+            self.retry.set(retry);
         }
     }
 
@@ -381,7 +394,7 @@ impl Driver {
             for cqe in &batch[..count] {
                 match cqe.user_data() {
                     WAKE => self.on_wake(*cqe),
-                    IGNORE => {}
+                    user_data if Token::names_cancel(user_data) => self.on_cancel(*cqe, ring.now()),
                     _ => self.finish(*cqe),
                 }
             }
@@ -394,6 +407,18 @@ impl Driver {
     fn finish(&self, cqe: Cqe) {
         if let Some(action) = self.slots.borrow_mut().on_cqe(cqe) {
             self.actions.borrow_mut().push_back(action);
+        }
+    }
+
+    /// The kernel has acted on a cancel. An error says that the operation has ended, or that it is running,
+    /// or that it was on its way: a read forced to a worker was seen to go on to wait for input after its
+    /// cancel had come back with EALREADY (Linux 6.18). So what is still in flight is cancelled again.
+    fn on_cancel(&self, cqe: Cqe, now: Instant) {
+        let token = Token::from_user_data(cqe.user_data());
+        if cqe.raw_result() < 0 && self.slots.borrow_mut().on_missed_cancel(token) {
+            let mut retry = self.retry.get();
+            retry.schedule(now);
+            self.retry.set(retry);
         }
     }
 

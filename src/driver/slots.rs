@@ -30,6 +30,9 @@ use crate::ring::Cqe;
 /// the operation cancelled and can arm it again: a bound on memory.
 pub(super) const MAX_SHOTS: usize = 1024;
 
+/// Marks the `user_data` of a cancel. Slab indices stay below: so many operations do not fit in memory.
+const CANCEL: u32 = 1 << 31;
+
 /// Names an operation in flight: slab index below, generation above.
 ///
 /// The generation makes a cancel that the kernel acts on late miss the next operation in the same slot, and
@@ -46,7 +49,17 @@ impl Token {
     }
 
     pub(super) fn from_user_data(user_data: u64) -> Token {
-        Token { index: user_data as u32, generation: (user_data >> 32) as u32 }
+        Token { index: user_data as u32 & !CANCEL, generation: (user_data >> 32) as u32 }
+    }
+
+    /// For the submission that cancels the operation.
+    pub(super) fn cancel_user_data(self) -> u64 {
+        self.user_data() | u64::from(CANCEL)
+    }
+
+    /// Whether the completion is that of a cancel, and not of the operation itself.
+    pub(super) fn names_cancel(user_data: u64) -> bool {
+        user_data as u32 & CANCEL != 0
     }
 }
 
@@ -137,6 +150,8 @@ pub(super) struct Slots {
     generation: u32,
     /// Operations whose cancel is to be submitted. Has room for every slot, so queueing never allocates.
     cancels: VecDeque<Token>,
+    /// Operations whose cancel did not reach them.
+    missed: Vec<Token>,
     /// Operations whose final completion is still to come.
     in_kernel: usize,
     /// Completions that named no live operation.
@@ -160,7 +175,6 @@ impl Slots {
         let short_of = self.slab.capacity().saturating_sub(self.cancels.len());
         self.cancels.reserve(short_of);
         self.in_kernel += 1;
-        // Two to the 32nd operations at once do not fit in memory.
         Token { index: index as u32, generation: self.generation }
     }
 
@@ -284,6 +298,26 @@ impl Slots {
             }
         }
         None
+    }
+
+    /// A cancel came back with an error. True if its operation is in flight all the same, to be cancelled
+    /// again later: it was on its way from one place in the kernel to another.
+    pub(super) fn on_missed_cancel(&mut self, token: Token) -> bool {
+        let live = self.get(token).is_some_and(|slot| !slot.done);
+        if live {
+            self.missed.push(token);
+        }
+        live
+    }
+
+    /// Queues the cancels that missed once more; false if all of their operations have ended by themselves.
+    pub(super) fn retry_missed(&mut self) -> bool {
+        while let Some(token) = self.missed.pop() {
+            if self.get(token).is_some_and(|slot| !slot.done) {
+                self.cancels.push_back(token);
+            }
+        }
+        self.has_cancels()
     }
 
     /// Puts a cancel back that could not be submitted.

@@ -358,7 +358,9 @@ fn enter(
         world.advance(until.saturating_sub(world.now()));
     };
     requests.announced = !requests.completable(world, 0).is_empty();
-    side.show_flags(SqFlags::TASKRUN, requests.announced);
+    // Also when only time is missing: a program that is busy enters for nothing else, and time passes by
+    // entering.
+    side.show_flags(SqFlags::TASKRUN, requests.next_deadline(world).is_some());
     side.show_flags(SqFlags::CQ_OVERFLOW, requests.overflowed());
     Entered { taken, end }
 }

@@ -77,9 +77,9 @@ thread_local! {
 }
 
 /// Makes `timers` the current ones of this thread until the guard is dropped, which restores what
-/// was current before.
+/// was current before. On a thread whose locals are gone already, nothing becomes current.
 pub(crate) fn enter(timers: Rc<Timers>) -> Entered {
-    Entered { previous: CURRENT.with(|current| current.replace(Some(timers))) }
+    Entered { previous: CURRENT.try_with(|current| current.replace(Some(timers))).ok().flatten() }
 }
 
 /// The guard of [`enter`]. Guards are to be dropped in the reverse order of their making.
