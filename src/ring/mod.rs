@@ -46,16 +46,26 @@ pub mod abi {
 mod address;
 mod cqe;
 mod fd;
+mod ids;
 mod kernel;
 mod queues;
+mod registry;
 mod setup;
 mod sqe;
 
 pub use address::Address;
 pub use cqe::Cqe;
 pub use fd::RingId;
+pub use ids::{BufGroup, PersonalityId, Slot, ZcrxId};
 pub use kernel::{Enter, Interrupt, Kernel};
 pub use queues::KernelSide;
+pub use registry::{
+    BpfFilter, BpfInstruction, Buffers, Clock, CloneRange, CpuSet, Eventfd, FileChange, Files,
+    FixedBuf, FixedBufMut, KnownOpcodes, KnownQueues, KnownZcrx, NapiSettings, Personality, Probe,
+    Region, RegionSetup, RegisteredRingFd, Restrictions, SyncCancel, WaitArgs, WaitSlot,
+    WorkerAffinity, WorkerLimits, ZcrxQueue, ZcrxSetup, filter_task, query_opcodes, query_queues,
+    query_zcrx, restrict_task, send_message,
+};
 pub use setup::{Setup, SetupError, SetupReport, Step};
 pub use sqe::{At, Entry, MultiSqe, Sqe, Target};
 
@@ -295,7 +305,6 @@ impl Ring {
     }
 
     /// What things are registered through.
-    #[expect(dead_code, reason = "the register calls land next")]
     pub(crate) fn registrar(&self) -> io::Result<Rc<RingFd>> {
         match &self.backend {
             Backend::Linux(linux) => Ok(Rc::clone(linux.fd())),
