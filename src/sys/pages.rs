@@ -13,6 +13,8 @@ use std::slice;
 pub(crate) struct Pages {
     start: NonNull<u8>,
     len_bytes: usize,
+    /// The process that has them mapped: a forked child does not.
+    process: u32,
 }
 
 impl Pages {
@@ -35,7 +37,7 @@ impl Pages {
         let Some(start) = NonNull::new(start.cast()) else {
             return Err(io::Error::from_raw_os_error(libc::ENOMEM));
         };
-        let pages = Pages { start, len_bytes };
+        let pages = Pages { start, len_bytes, process: std::process::id() };
         // A child that writes to a page first would take the page that the kernel has pinned, and leave us
         // with a copy that it knows nothing of (`MADV_DONTFORK`, madvise(2)).
         // SAFETY: the range is the mapping just made.
@@ -86,6 +88,10 @@ impl Pages {
 
 impl Drop for Pages {
     fn drop(&mut self) {
+        // In a forked child something else may lie there.
+        if self.process != std::process::id() {
+            return;
+        }
         // SAFETY: the range was mapped by `new` and is unmapped once; what borrowed from it has ended.
         let unmapped = unsafe { libc::munmap(self.start.as_ptr().cast(), self.len_bytes) };
         debug_assert_eq!(unmapped, 0, "munmap of pages of ours");
