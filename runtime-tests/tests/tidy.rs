@@ -25,8 +25,16 @@ const LAYERS: &[(&str, &[&str])] = &[
 const UNSAFE: &[(&str, &str)] = &[
     ("sys/syscall.rs", "the arguments describe memory of ours"),
     ("sys/mapping.rs", "the mapping is ours and unmapped once"),
+    (
+        "sys/pages.rs",
+        "the pages are ours and unmapped once; their one lender keeps writers and readers apart",
+    ),
     ("ring/queues.rs", "offsets lie in the memory, each side keeps to its own end"),
     ("ring/fd.rs", "arguments of register calls"),
+    (
+        "ring/registry/",
+        "arguments of register calls; what the kernel keeps is owned by what registered it",
+    ),
     ("ring/kernel.rs", "arguments of register calls; the contract of a kernel in user space"),
     ("ring/mod.rs", "the push contract"),
     ("ring/sqe.rs", "the door for operations this crate does not know"),

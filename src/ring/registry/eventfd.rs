@@ -26,8 +26,8 @@ impl Ring {
         self.register_eventfd_by(RegisterOp::REGISTER_EVENTFD, eventfd)
     }
 
-    /// Signals an eventfd with the completions that come after their submit has returned, and not with those
-    /// that it has brought at once. Linux 5.6.
+    /// Signals an eventfd with the completions that a worker thread brings, and not with those that come at
+    /// once, or when the ring's own thread has its deferred work done. Linux 5.6.
     ///
     /// # Errors
     ///
