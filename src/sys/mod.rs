@@ -6,4 +6,5 @@
 
 pub(crate) mod abi;
 pub(crate) mod mapping;
+pub(crate) mod process;
 pub(crate) mod syscall;
