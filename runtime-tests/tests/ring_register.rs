@@ -27,7 +27,9 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use runtime_tests::skipped;
-use uring::ring::{Cqe, Opcode, RawSqe, RegisterOp, Ring, Setup, SqeFlags, query_opcodes};
+use uring::ring::{
+    Cqe, Opcode, RawSqe, RegisterOp, Ring, Setup, SetupFlags, SqeFlags, query_opcodes,
+};
 
 /// A ring for a test; none under Miri, which has no io_uring.
 fn ring() -> Option<Ring> {
@@ -44,7 +46,7 @@ fn disabled_ring() -> Option<Ring> {
         skipped("Miri has no io_uring");
         return None;
     }
-    Some(Setup::new(8).disabled().build().expect("a disabled ring"))
+    Some(Setup::new(8).require(SetupFlags::R_DISABLED).build().expect("a disabled ring"))
 }
 
 /// Whether Linux here has a register call; says so if not. It is asked where it answers (6.18); else its

@@ -8,18 +8,21 @@ use std::io;
 use std::ptr::{self, NonNull};
 use std::slice;
 
+use super::process::Process;
+
 /// Anonymous memory, aligned to a page and zeroed, kept out of forked children.
 #[derive(Debug)]
 pub(crate) struct Pages {
     start: NonNull<u8>,
     len_bytes: usize,
     /// The process that has them mapped: a forked child does not.
-    process: u32,
+    process: Process,
 }
 
 impl Pages {
     /// Maps room for `len_bytes`, `mmap(2)`; `EINVAL` for none at all.
     pub(crate) fn new(len_bytes: usize) -> io::Result<Pages> {
+        let process = Process::current()?;
         // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing of ours.
         let start = unsafe {
             libc::mmap(
@@ -37,7 +40,7 @@ impl Pages {
         let Some(start) = NonNull::new(start.cast()) else {
             return Err(io::Error::from_raw_os_error(libc::ENOMEM));
         };
-        let pages = Pages { start, len_bytes, process: std::process::id() };
+        let pages = Pages { start, len_bytes, process };
         // A child that writes to a page first would take the page that the kernel has pinned, and leave us
         // with a copy that it knows nothing of (`MADV_DONTFORK`, madvise(2)).
         // SAFETY: the range is the mapping just made.
@@ -89,7 +92,7 @@ impl Pages {
 impl Drop for Pages {
     fn drop(&mut self) {
         // In a forked child something else may lie there.
-        if self.process != std::process::id() {
+        if !self.process.is_current() {
             return;
         }
         // SAFETY: the range was mapped by `new` and is unmapped once; what borrowed from it has ended.
