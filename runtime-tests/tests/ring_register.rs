@@ -15,6 +15,8 @@ mod eventfd;
 mod files;
 #[path = "ring_register/personality.rs"]
 mod personality;
+#[path = "ring_register/query_chain.rs"]
+mod query_chain;
 #[path = "ring_register/region.rs"]
 mod region;
 #[path = "ring_register/restrictions.rs"]
@@ -28,7 +30,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use runtime_tests::skipped;
 use uring::ring::{
-    Cqe, Opcode, RawSqe, RegisterOp, Ring, Setup, SetupFlags, SqeFlags, query_opcodes,
+    Capabilities, Cqe, Opcode, RawSqe, RegisterOp, Ring, Setup, SetupFlags, SqeFlags,
 };
 
 /// A ring for a test; none under Miri, which has no io_uring.
@@ -49,27 +51,17 @@ fn disabled_ring() -> Option<Ring> {
     Some(Setup::new(8).require(SetupFlags::R_DISABLED).build().expect("a disabled ring"))
 }
 
-/// Whether Linux here has a register call; says so if not. It is asked where it answers (6.18); else its
-/// release decides, which a test may do.
+/// Whether Linux here has a register call; says so if not.
 fn has(op: RegisterOp) -> bool {
-    let has = match query_opcodes() {
-        Ok(known) => known.has_register_op(op),
-        Err(_) => release() >= version(op.since().expect("a known call")),
-    };
+    if cfg!(miri) {
+        skipped("Miri has no io_uring");
+        return false;
+    }
+    let has = Capabilities::of_kernel().expect("an io_uring").registers(op);
     if !has {
         skipped(format!("Linux here lacks {op:?}"));
     }
     has
-}
-
-fn release() -> (u32, u32) {
-    version(&std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("the release"))
-}
-
-fn version(text: &str) -> (u32, u32) {
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
-    let mut next = || numbers.next().flatten().expect("a version");
-    (next(), next())
 }
 
 /// The errno of a failure.

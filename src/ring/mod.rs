@@ -75,10 +75,10 @@ pub use reap::Drain;
 pub use refusal::{SetupError, Step};
 pub use registry::{
     BpfFilter, BpfInstruction, Buffers, Clock, CloneRange, CpuSet, Eventfd, FileChange, Files,
-    FixedBuf, FixedBufMut, KnownOpcodes, KnownQueues, KnownZcrx, NapiSettings, Personality, Probe,
-    Region, RegionSetup, RegisteredRingFd, Restrictions, SyncCancel, WaitArgs, WaitSlot,
-    WorkerAffinity, WorkerLimits, ZcrxQueue, ZcrxSetup, filter_task, query_opcodes, query_queues,
-    query_zcrx, restrict_task, send_message,
+    FixedBuf, FixedBufMut, Known, KnownOpcodes, KnownQueues, KnownZcrx, NapiSettings, Personality,
+    Probe, Region, RegionSetup, RegisteredRingFd, Restrictions, SyncCancel, WaitArgs, WaitSlot,
+    WorkerAffinity, WorkerLimits, ZcrxQueue, ZcrxSetup, filter_task, query, query_opcodes,
+    query_queues, query_zcrx, restrict_task, send_message,
 };
 pub use setup::{Setup, SetupReport};
 pub use sqe::{At, Entry, MultiSqe, Sqe, Target};

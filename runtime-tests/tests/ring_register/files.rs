@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use runtime_tests::skipped;
 use uring::ring::{FileChange, Opcode, RawSqe, RegisterOp, Ring};
 
 use crate::{closed, completions, errno, has, read_slot, ring, run, zeros};
@@ -53,6 +54,31 @@ fn no_files_and_too_many_are_refused() {
     assert_eq!(errno(ring.register_files(&[])), libc::EINVAL);
     assert_eq!(errno(ring.register_files_sparse(0)), libc::EINVAL);
     assert_eq!(errno(ring.register_files_sparse((1 << 20) + 1)), libc::EMFILE);
+}
+
+#[test]
+fn a_slot_is_chosen_again_after_the_table_was_made_anew() {
+    let Some(mut ring) = ring() else { return };
+    if !ring.supports(Opcode::SOCKET) {
+        return skipped("Linux here makes no sockets on a ring");
+    }
+    let files = ring.register_files_sparse(4).expect("files");
+    assert_eq!((socket_anywhere(&mut ring), socket_anywhere(&mut ring)), (0, 1));
+    drop(files);
+    assert_eq!(socket_anywhere(&mut ring), -libc::ENFILE, "no table");
+    let _files = ring.register_files_sparse(1).expect("a smaller table");
+    assert_eq!((socket_anywhere(&mut ring), socket_anywhere(&mut ring)), (0, -libc::ENFILE));
+}
+
+#[test]
+fn each_ring_has_files_of_its_own() {
+    let (Some(mut one), Some(mut other)) = (ring(), ring()) else { return };
+    let file = zeros();
+    let ours = one.register_files(&[Some(file.as_fd())]).expect("files");
+    let theirs = other.register_files(&[Some(file.as_fd())]).expect("files");
+    assert_ne!(ours.slot(0), theirs.slot(0));
+    ours.update(0, &[FileChange::Clear]).expect("cleared");
+    assert_eq!((read_slot(&mut one, 0), read_slot(&mut other, 0)), (-libc::EBADF, 1));
 }
 
 #[test]
@@ -128,7 +154,7 @@ fn socket_anywhere(ring: &mut Ring) -> i32 {
 
 #[test]
 fn the_kernel_chooses_slots_from_the_range_it_was_given() {
-    if cfg!(miri) || !has(RegisterOp::REGISTER_FILE_ALLOC_RANGE) {
+    if !has(RegisterOp::REGISTER_FILE_ALLOC_RANGE) {
         return;
     }
     let Some(mut ring) = ring() else { return };
@@ -142,7 +168,7 @@ fn the_kernel_chooses_slots_from_the_range_it_was_given() {
 
 #[test]
 fn a_range_that_leaves_the_table_is_refused() {
-    if cfg!(miri) || !has(RegisterOp::REGISTER_FILE_ALLOC_RANGE) {
+    if !has(RegisterOp::REGISTER_FILE_ALLOC_RANGE) {
         return;
     }
     let Some(ring) = ring() else { return };

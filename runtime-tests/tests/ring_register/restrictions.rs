@@ -1,10 +1,10 @@
 //! What a ring may still do.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use uring::ring::{Cqe, Opcode, RawSqe, RegisterOp, Restrictions, Ring, SqeFlags};
 
-use crate::{disabled_ring, errno, nop, ring, run, zeros};
+use crate::{disabled_ring, errno, nop, read_slot, ring, run, zeros};
 
 /// A ring that runs with these restrictions.
 fn restricted(restrictions: &Restrictions) -> Option<Ring> {
@@ -80,6 +80,27 @@ fn only_allowed_register_calls_are_taken() {
     assert_eq!(errno(ring.register_buffers(&[64])), libc::EACCES);
     assert_eq!(errno(ring.register_personality()), libc::EACCES);
     assert_eq!(errno(files.unregister()), libc::EACCES, "giving back is a call as well");
+}
+
+#[test]
+fn only_registered_files_are_used_where_that_is_required() {
+    let Some(mut ring) = disabled_ring() else { return };
+    let file = zeros();
+    let _files = ring.register_files(&[Some(file.as_fd())]).expect("files");
+    let list = Restrictions::new().allow(Opcode::READ).require_flags(SqeFlags::FIXED_FILE);
+    ring.register_restrictions(&list).expect("restricted");
+    ring.enable().expect("enabled");
+    assert_eq!(read_slot(&mut ring, 0), 1);
+    let by_descriptor = RawSqe { opcode: Opcode::READ.0, fd: file.as_raw_fd(), ..nop() };
+    assert_eq!(run(&mut ring, by_descriptor), -libc::EACCES);
+}
+
+#[test]
+fn restricted_rings_leave_no_place_taken_in_the_table_of_the_thread() {
+    for _ in 0..20 {
+        let Some(ring) = restricted(&Restrictions::new()) else { return };
+        assert!(ring.registered());
+    }
 }
 
 #[test]

@@ -157,24 +157,25 @@ impl Buffers {
         self.slots.is_empty()
     }
 
-    /// The bytes of a buffer; none for an empty slot, for another ring's buffer, and behind the end.
+    /// The bytes of a buffer; none for an empty slot, for another ring's buffer, behind the end, and in a
+    /// forked child, which does not have the memory.
     pub fn bytes(&self, index: u16) -> Option<&[u8]> {
         match self.slots.get(usize::from(index))? {
-            // SAFETY: this slot alone lends the pages, and nobody writes while `self` is borrowed: Rust code
+            // SAFETY: they are ours; this slot alone lends them, and nobody writes while `self` is borrowed: Rust code
             // needs `bytes_mut` for that, the kernel a submission that was lent a part mutably, which the
             // push contract covers.
-            Held::Own(pages) => Some(unsafe { pages.bytes() }),
-            Held::Nothing | Held::Cloned(_) => None,
+            Held::Own(pages) if pages.are_ours() => Some(unsafe { pages.bytes() }),
+            _ => None,
         }
     }
 
     /// The bytes of a buffer, to write to; none as with [`Buffers::bytes`].
     pub fn bytes_mut(&mut self, index: u16) -> Option<&mut [u8]> {
         match self.slots.get(usize::from(index))? {
-            // SAFETY: this slot alone lends the pages, and `self` is borrowed mutably; the kernel is covered
+            // SAFETY: they are ours; this slot alone lends them, and `self` is borrowed mutably; the kernel is covered
             // by the push contract.
-            Held::Own(pages) => Some(unsafe { pages.bytes_mut() }),
-            Held::Nothing | Held::Cloned(_) => None,
+            Held::Own(pages) if pages.are_ours() => Some(unsafe { pages.bytes_mut() }),
+            _ => None,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::sys::pages::Pages;
 #[derive(Debug)]
 pub(super) struct Refill {
     /// Every pointer below lies in it, aligned, as checked by `new`.
-    _memory: Pages,
+    memory: Pages,
     head: NonNull<AtomicU32>,
     tail: NonNull<AtomicU32>,
     entries: NonNull<ZcrxRqe>,
@@ -37,13 +37,16 @@ impl Refill {
             entries: place(&memory, offsets.rqes, entries)?,
             mask: entries - 1,
             token,
-            _memory: memory,
+            memory,
         })
     }
 
     /// Gives a piece back; false when the ring is full.
     pub(super) fn push(&mut self, offset: u64, len_bytes: u32) -> bool {
-        // SAFETY: the pointers lie in the memory of this value.
+        if !self.memory.are_ours() {
+            return false;
+        }
+        // SAFETY: the pointers lie in the memory of this value, which this process has.
         let (head, tail) = unsafe { (self.head.as_ref(), self.tail.as_ref()) };
         let last = tail.load(Ordering::Relaxed);
         // Acquire: the kernel has read an entry before its head passes it.
