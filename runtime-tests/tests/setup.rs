@@ -200,7 +200,7 @@ fn ladder() -> (SetupFlags, Vec<&'static str>, String) {
     runtime.block_on(async { op::submit(op::Nop).await }).expect("a nop");
     let report = runtime.setup_report().expect("a report");
     let refused = report.refused().iter().map(|rung| rung.first_kernel).collect();
-    (report.flags().bits(), refused, report.to_string())
+    (report.flags(), refused, report.to_string())
 }
 
 #[test]
