@@ -12,7 +12,7 @@ use runtime_tests::{
 use uring::buf::IoBufMut;
 use uring::fd::Fd;
 use uring::op::{self, InFlight, Op};
-use uring::ring::{Cqe, Sqe};
+use uring::ring::Sqe;
 
 fn read(fd: &Fd) -> InFlight<op::Read<Vec<u8>>> {
     op::submit(op::Read { fd: fd.clone(), offset: None, buf: Vec::with_capacity(8) })
@@ -159,7 +159,7 @@ impl Op for ReadOnWorker {
         Sqe::read(self.fd.as_fd().into(), self.buf.room(), None).asynchronous()
     }
 
-    fn complete(self, _: Cqe) {}
+    fn complete(self, _: op::Completion<Self>) {}
 }
 
 #[test]
@@ -302,6 +302,36 @@ fn a_task_that_fills_the_queue_and_waits_for_nothing_is_not_needed_to_flush_it()
             for read in reads {
                 assert_eq!(read.await.expect("a read").0, 8);
             }
+        });
+    });
+}
+
+/// A nop with one more flag.
+struct Flagged(fn(Sqe<'_>) -> Sqe<'_>);
+
+impl Op for Flagged {
+    type Output = std::io::Result<u32>;
+
+    fn prepare(&mut self) -> Sqe<'_> {
+        self.0(Sqe::nop())
+    }
+
+    fn complete(self, completion: op::Completion<Self>) -> Self::Output {
+        completion.result()
+    }
+}
+
+#[test]
+fn an_operation_that_would_tie_its_neighbours_or_hide_its_completion_is_refused() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            for flag in [|sqe| Sqe::link(sqe), |sqe| Sqe::drain(sqe), |sqe| Sqe::skip_success(sqe)]
+                as [fn(Sqe<'_>) -> Sqe<'_>; 3]
+            {
+                let error = op::submit(Flagged(flag)).await.expect_err("refused");
+                assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+            }
+            assert_eq!(op::submit(Flagged(|sqe| sqe)).await.expect("a nop"), 0);
         });
     });
 }

@@ -11,7 +11,7 @@ use runtime_tests::{
 };
 use uring::fd::Fd;
 use uring::op::{self, InFlight, MultiOp, Op, Shots};
-use uring::ring::{Cqe, MultiSqe, Sqe};
+use uring::ring::{MultiSqe, Sqe};
 
 /// A read that nothing ends: its pipe stays empty.
 fn read_noted(reader: &Fd, ledger: &Ledger) -> InFlight<op::Read<NotedBuf>> {
@@ -26,7 +26,7 @@ struct Noted {
 }
 
 impl Noted {
-    fn say(&self, what: &str, cqe: Cqe) {
+    fn say(&self, what: &str, cqe: &op::Completion<impl ?Sized>) {
         match cqe.raw_result() {
             result if result == -libc::ECANCELED => self.ledger.note(format!("{what} cancelled")),
             result => self.ledger.note(format!("{what} {result}")),
@@ -44,12 +44,12 @@ impl Op for Noted {
         Sqe::poll(self.fd.as_fd().into(), libc::POLLIN as u32)
     }
 
-    fn complete(self, cqe: Cqe) {
-        self.say("completed", cqe);
+    fn complete(self, cqe: op::Completion<Self>) {
+        self.say("completed", &cqe);
     }
 
-    fn abandoned(self, cqe: Cqe) {
-        self.say("abandoned", cqe);
+    fn abandoned(self, cqe: op::Completion<Self>) {
+        self.say("abandoned", &cqe);
     }
 }
 
@@ -67,13 +67,13 @@ impl MultiOp for NotedMulti {
         MultiSqe::poll(self.noted.fd.as_fd().into(), libc::POLLIN as u32)
     }
 
-    fn shot(&self, cqe: Cqe) -> i32 {
-        self.noted.say("shot", cqe);
+    fn shot(&self, cqe: op::Completion<Self>) -> i32 {
+        self.noted.say("shot", &cqe);
         cqe.raw_result()
     }
 
-    fn abandoned_shot(&self, cqe: Cqe) {
-        self.noted.say("abandoned", cqe);
+    fn abandoned_shot(&self, cqe: op::Completion<Self>) {
+        self.noted.say("abandoned", &cqe);
     }
 }
 

@@ -38,6 +38,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("fd.rs", "a descriptor is open and owned once"),
     ("op/outcome.rs", "results mean what the man page says"),
     ("op/accept.rs", "accept4(2) returns a new descriptor"),
+    ("op/close.rs", "the descriptor is ours alone to close"),
     ("op/open_at.rs", "openat(2) returns a new descriptor"),
     ("op/socket.rs", "socket(2) returns a new descriptor"),
     ("op/read.rs", "read(2) fills as many bytes as it returns"),

@@ -224,6 +224,18 @@ impl Slots {
         action
     }
 
+    /// The submission could not be pushed: `result`, which says why, is its final completion.
+    pub(super) fn fail(&mut self, token: Token, result: Cqe) {
+        let Some(slot) = self.get(token) else { return };
+        if slot.payload.shot().is_some() {
+            slot.shots.push_back(result);
+        }
+        slot.result = Some(result);
+        slot.done = true;
+        slot.state = State::Finished;
+        self.in_kernel -= 1;
+    }
+
     /// The future of an operation that completes once was polled.
     pub(super) fn poll(&mut self, token: Token, waker: &Waker) -> Polled {
         let Some(slot) = self.get(token) else { return Polled::Pending };
