@@ -41,6 +41,8 @@ mod payload;
 mod retry;
 mod slots;
 mod teardown;
+#[cfg(test)]
+mod tests;
 mod unpark;
 
 pub use in_flight::{InFlight, Shots};
@@ -269,9 +271,9 @@ impl Driver {
             let settled = self.slots.borrow_mut().settle(token);
             match settled {
                 Settled::Shot(shot, cqe) => {
+                    let rest = Unsettled(self, token);
                     // SAFETY: rule 3: the payload of an abandoned operation leaves its slot only through
                     // `Settled::Last`, below, and nobody else settles it: it has no future any more.
-                    let rest = Unsettled(self, token);
                     unsafe { shot.abandon(cqe) };
                     mem::forget(rest);
                 }

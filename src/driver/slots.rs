@@ -356,4 +356,10 @@ impl Slots {
     pub(super) fn strangers(&self) -> u64 {
         self.strangers
     }
+
+    /// How many cancels can be queued without allocating.
+    #[cfg(test)]
+    pub(super) fn cancels_room(&self) -> usize {
+        self.cancels.capacity()
+    }
 }
