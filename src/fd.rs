@@ -120,8 +120,8 @@ struct Shared {
     descriptor: Cell<Option<Descriptor>>,
     number: RawFd,
     table: Option<Rc<dyn DescriptorTable>>,
-    /// Who waits for all other clones to go.
-    waiting: RefCell<Option<Waker>>,
+    /// Who waits for all other clones to go. Each of several waits for the others to give up.
+    waiting: RefCell<Vec<Waker>>,
 }
 
 enum Descriptor {
@@ -148,7 +148,7 @@ impl Fd {
             descriptor: Cell::new(Some(Descriptor::Virtual)),
             number,
             table: Some(table),
-            waiting: RefCell::new(None),
+            waiting: RefCell::default(),
         }))
     }
 
@@ -184,9 +184,11 @@ impl Fd {
             if Rc::strong_count(&self.0) == 1 {
                 return Poll::Ready(());
             }
-            let waker = context.waker().clone();
-            let replaced = self.0.waiting.borrow_mut().replace(waker);
-            drop(replaced);
+            let same = |known: &Waker| known.will_wake(context.waker());
+            if !self.0.waiting.borrow().iter().any(same) {
+                let waker = context.waker().clone();
+                self.0.waiting.borrow_mut().push(waker);
+            }
             Poll::Pending
         })
         .await;
@@ -218,11 +220,9 @@ impl Drop for Fd {
             return;
         }
         // Waking may run anybody's code, so it is done with nothing borrowed. The woken task looks again
-        // later, when this clone is gone.
-        let waiting = self.0.waiting.borrow_mut().take();
-        if let Some(waker) = waiting {
-            waker.wake();
-        }
+        // later, when this clone is gone. Not all who wait need be there any more: that wakes them in vain.
+        let waiting = self.0.waiting.take();
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -242,7 +242,7 @@ impl From<OwnedFd> for Fd {
             descriptor: Cell::new(Some(Descriptor::Os(fd))),
             number,
             table: None,
-            waiting: RefCell::new(None),
+            waiting: RefCell::default(),
         }))
     }
 }
@@ -263,5 +263,39 @@ impl AsRawFd for Fd {
 impl fmt::Debug for Fd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Fd").field(&self.0.number).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake};
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn of_two_who_wait_to_be_alone_one_is_woken_when_the_other_gives_up() {
+        let (socket, _) = std::os::unix::net::UnixStream::pair().expect("sockets");
+        let stays = Fd::from(OwnedFd::from(socket));
+        let (woken, gives_up) = (Arc::new(Woken::default()), stays.clone());
+        let mut first = pin!(stays.sole());
+        assert!(first.as_mut().poll(&mut Context::from_waker(&woken.clone().into())).is_pending());
+        let mut second = Box::pin(gives_up.sole());
+        assert!(second.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(second);
+        drop(gives_up);
+        assert!(woken.0.load(Ordering::Relaxed));
+        assert!(first.poll(&mut Context::from_waker(Waker::noop())).is_ready());
     }
 }

@@ -81,7 +81,12 @@ async fn pair() -> (TcpStream, TcpStream) {
 
 fn file() -> Fd {
     let dir = TempDir::new();
-    let file = OpenOptions::new().read(true).write(true).create(true).open(dir.path().join("file"));
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(dir.path().join("file"));
     Fd::from(OwnedFd::from(file.expect("a file")))
 }
 

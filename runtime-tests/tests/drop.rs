@@ -283,6 +283,7 @@ fn a_descriptor_stays_open_until_the_last_operation_on_it_is_done() {
 }
 
 #[test]
+#[expect(clippy::async_yields_async, reason = "the operation is to outlive its runtime")]
 fn a_future_that_outlives_its_runtime_still_yields_what_became_of_it() {
     on_every_kernel(|_, on| {
         let (ledger, (reader, _writer)) = (Ledger::new(), on.pipe());

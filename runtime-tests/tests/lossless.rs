@@ -108,7 +108,7 @@ fn randomly_dropped_receives_lose_not_a_byte() {
         });
         let (stream, _) = listener.accept().expect("a connection");
         let received = runtime.block_on(async {
-            let stream = TcpStream::try_from(stream).expect("a stream");
+            let stream = TcpStream::from(stream);
             let (draws, mut dropped, mut at) = (Draws::new(2), 0, 0);
             loop {
                 if dropped == drops(100_000) {

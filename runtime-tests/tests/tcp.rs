@@ -135,12 +135,21 @@ fn a_dropped_recv_loses_no_byte_and_keeps_the_order() {
                     outcome.map(|received| received.expect("received").1)
                 } else {
                     let outcome = for_turns(turns, server.recv_exact(vec![0; size])).await;
-                    // The stream may end in the middle of it.
-                    outcome.map(|received| received.map_or_else(|e| e.into_buf(), |(_, buf)| buf))
+                    outcome.map(|received| match received {
+                        Ok((_, bytes)) => bytes,
+                        // The stream may end in the middle of it.
+                        Err(failed) => {
+                            assert_eq!(failed.error().kind(), ErrorKind::UnexpectedEof);
+                            failed.into_buf()
+                        }
+                    })
                 };
                 match outcome {
                     None => dropped += 1,
-                    Some(bytes) if bytes.is_empty() => break,
+                    Some(bytes) if bytes.is_empty() => {
+                        assert!(enough.get(), "the end comes when it is enough");
+                        break;
+                    }
                     Some(bytes) => {
                         for byte in bytes {
                             assert_eq!(byte, received as u8, "byte {received}");

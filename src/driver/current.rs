@@ -26,12 +26,12 @@ pub(crate) fn current() -> Rc<Driver> {
 }
 
 /// Makes `driver` this thread's until the guard is dropped.
+///
+/// A thread that is ending may have lost its locals already: a runtime that is itself a thread-local is dropped
+/// then, and must not panic, which would abort the process.
 #[must_use]
 pub(crate) fn enter(driver: Rc<Driver>) -> Entered {
-    // A runtime kept in a thread-local of the user's may end after this one: then nobody can ask for what
-    // is current any more, and there is nothing to set.
-    let before = CURRENT.try_with(|current| current.replace(Some(driver)));
-    Entered { before: before.ok().flatten() }
+    Entered { before: CURRENT.try_with(|current| current.replace(Some(driver))).ok().flatten() }
 }
 
 /// Restores what was there before.

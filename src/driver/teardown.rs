@@ -35,15 +35,16 @@ impl Driver {
         if self.ring.borrow().is_none() {
             return ShutdownReport { leaked: self.in_flight() };
         }
-        let deadline = self.now() + limit;
+        // None where the limit ends later than time does: then there is none.
+        let deadline = self.now().checked_add(limit);
         let mut panicked = None;
-        while self.in_flight() > 0 && self.now() < deadline {
+        while self.in_flight() > 0 && deadline.is_none_or(|deadline| self.now() < deadline) {
             let _turning = self.begin_turn();
             panicked = panicked.or(self.act_through());
             // Again each time: what is abandoned may submit something.
             self.slots.borrow_mut().cancel_all();
             self.push_internal();
-            let entered = self.enter(Wait::Until(Some(deadline)));
+            let entered = self.enter(Wait::Until(deadline));
             panicked = panicked.or(self.act_through());
             if entered.is_err() {
                 // A ring that cannot go on says nothing of what the kernel still holds: leak it.

@@ -17,6 +17,23 @@ use crate::op::lane::Lane;
 /// loop, and a client that finds the queue full tries again only after a second.
 const BACKLOG: i32 = 4096;
 
+/// Turns of the loop for which an address in use is tried again. A listener that was dropped while it accepted
+/// listens on until its accept is cancelled: one turn on Linux, a few where completions come in any order.
+const TURNS_TO_LET_GO: u32 = 32;
+
+/// Binds a socket, behind a listener on the same address that was dropped just before.
+async fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    for _ in 0..TURNS_TO_LET_GO {
+        match socket.bind(address) {
+            Err(error) if error.raw_os_error() == Some(libc::EADDRINUSE) => {
+                op::submit(op::Nop).await?;
+            }
+            bound => return bound,
+        }
+    }
+    socket.bind(address)
+}
+
 /// A TCP socket that listens for connections. `tcp(7)`.
 ///
 /// ```
@@ -60,7 +77,7 @@ impl TcpListener {
     pub async fn bind(addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
         try_each("bind", addresses, async |address| {
             let socket = Socket::stream(&address).await?;
-            socket.bind(address)?;
+            bind(&socket, address).await?;
             socket.listen(BACKLOG)?;
             Ok(TcpListener::from_socket(socket))
         })

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::sys::abi::{self, RawCqe};
+use crate::sys::abi::{CQE_BUFFER_SHIFT, CqeFlags, RawCqe};
 
 /// One completion queue entry.
 ///
@@ -36,26 +36,31 @@ impl Cqe {
         self.0.res
     }
 
+    /// What the kernel says beside the result: `IORING_CQE_F_*`, without the buffer id.
+    pub fn flags(&self) -> CqeFlags {
+        CqeFlags::from_bits_retain(self.0.flags & ((1 << CQE_BUFFER_SHIFT) - 1))
+    }
+
     /// Whether more completions of the same request will follow (`IORING_CQE_F_MORE`, Linux 5.13).
     pub fn more(&self) -> bool {
-        self.0.flags & abi::CQE_F_MORE != 0
+        self.flags().contains(CqeFlags::MORE)
     }
 
     /// Whether this one only says that a zero-copy send is done with its buffer (`IORING_CQE_F_NOTIF`,
     /// Linux 6.0).
     pub fn notification(&self) -> bool {
-        self.0.flags & abi::CQE_F_NOTIF != 0
+        self.flags().contains(CqeFlags::NOTIF)
     }
 
     /// Whether the socket had more to give (`IORING_CQE_F_SOCK_NONEMPTY`, Linux 5.19).
     pub fn socket_nonempty(&self) -> bool {
-        self.0.flags & abi::CQE_F_SOCK_NONEMPTY != 0
+        self.flags().contains(CqeFlags::SOCK_NONEMPTY)
     }
 
     /// Which provided buffer the kernel used, if any (`IORING_CQE_F_BUFFER`, Linux 5.7).
     pub fn buffer_id(&self) -> Option<u16> {
-        let used = self.0.flags & abi::CQE_F_BUFFER != 0;
-        used.then_some((self.0.flags >> abi::CQE_BUFFER_SHIFT) as u16)
+        let used = self.flags().contains(CqeFlags::BUFFER);
+        used.then_some((self.0.flags >> CQE_BUFFER_SHIFT) as u16)
     }
 }
 

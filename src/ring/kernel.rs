@@ -10,7 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::KernelSide;
-use crate::sys::{abi, syscall};
+use crate::sys::abi::{
+    EnterFlags, Features, GeteventsArg, Opcode, Probe, ProbeOpFlags, RegisterOp, RsrcUpdate,
+    Timespec,
+};
+use crate::sys::syscall;
 
 /// What an `enter` asks of the kernel.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +46,7 @@ pub unsafe trait Kernel: fmt::Debug {
     fn enter(&mut self, side: &mut KernelSide<'_>, request: Enter) -> io::Result<u32>;
 
     /// Whether this kernel knows an opcode.
-    fn supports(&self, opcode: u8) -> bool;
+    fn supports(&self, opcode: Opcode) -> bool;
 
     /// The time in this kernel.
     fn now(&self) -> Instant;
@@ -71,7 +75,7 @@ impl Backend {
         &mut self,
         side: &mut KernelSide<'_>,
         request: Enter,
-        flags: u32,
+        flags: EnterFlags,
     ) -> io::Result<u32> {
         match self {
             Backend::Linux(linux) => linux.enter(request, flags),
@@ -96,35 +100,28 @@ pub(crate) struct Linux {
     registered: Option<u32>,
     /// `IORING_ENTER_NO_IOWAIT` where the kernel has it (6.15), so that an idle server does not count as
     /// waiting for a disk.
-    wait_flags: u32,
-    probe: Box<abi::Probe>,
+    wait_flags: EnterFlags,
+    probe: Box<Probe>,
 }
 
 impl Linux {
     /// Takes over a new ring: registers its descriptor and asks which opcodes there are. Both are optional.
-    pub(crate) fn new(fd: OwnedFd, features: u32) -> Linux {
-        let mut update = abi::RsrcUpdate {
-            offset: u32::MAX,
-            data: fd.as_raw_fd() as u64,
-            ..abi::RsrcUpdate::default()
-        };
+    pub(crate) fn new(fd: OwnedFd, features: Features) -> Linux {
+        let mut update =
+            RsrcUpdate { offset: u32::MAX, data: fd.as_raw_fd() as u64, ..RsrcUpdate::default() };
         // SAFETY: one `io_uring_rsrc_update`, used during the call only. Refused before 5.18, which is
         // fine: then the descriptor is used as it is.
-        let done = unsafe { syscall::register(fd.as_fd(), abi::REGISTER_RING_FDS, &mut update, 1) };
+        let done =
+            unsafe { syscall::register(fd.as_fd(), RegisterOp::REGISTER_RING_FDS, &mut update, 1) };
         let registered = matches!(done, Ok(1)).then_some(update.offset);
-        let mut probe = Box::new(abi::Probe {
-            last_op: 0,
-            ops_len: 0,
-            resv: 0,
-            resv2: [0; 3],
-            ops: [abi::ProbeOp::default(); 256],
-        });
+        let mut probe = Box::<Probe>::default();
         // SAFETY: a zeroed `io_uring_probe` with room for 256 opcodes, used during the call only. A refusal
         // leaves it zeroed: no opcode is known to exist.
         let _ = unsafe {
-            syscall::register(fd.as_fd(), abi::REGISTER_PROBE, &mut *probe as *mut abi::Probe, 256)
+            syscall::register(fd.as_fd(), RegisterOp::REGISTER_PROBE, &raw mut *probe, 256)
         };
-        let wait_flags = if features & abi::FEAT_NO_IOWAIT != 0 { abi::ENTER_NO_IOWAIT } else { 0 };
+        let no_iowait = features.contains(Features::NO_IOWAIT);
+        let wait_flags = if no_iowait { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
         Linux { fd, registered, wait_flags, probe }
     }
 
@@ -136,21 +133,22 @@ impl Linux {
         self.registered.is_some()
     }
 
-    pub(crate) fn supports(&self, opcode: u8) -> bool {
-        let op = self.probe.ops[usize::from(opcode)];
-        op.op == opcode && op.flags & abi::OP_SUPPORTED != 0
+    pub(crate) fn supports(&self, opcode: Opcode) -> bool {
+        let op = self.probe.ops[usize::from(opcode.0)];
+        let flags = ProbeOpFlags::from_bits_retain(op.flags);
+        op.op == opcode.0 && flags.contains(ProbeOpFlags::SUPPORTED)
     }
 
-    fn enter(&self, request: Enter, mut flags: u32) -> io::Result<u32> {
+    fn enter(&self, request: Enter, mut flags: EnterFlags) -> io::Result<u32> {
         if request.events {
-            flags |= abi::ENTER_GETEVENTS;
+            flags |= EnterFlags::GETEVENTS;
         }
         if request.want > 0 {
-            flags |= abi::ENTER_GETEVENTS | self.wait_flags;
+            flags |= EnterFlags::GETEVENTS | self.wait_flags;
         }
         let ring = match self.registered {
             Some(index) => {
-                flags |= abi::ENTER_REGISTERED_RING;
+                flags |= EnterFlags::REGISTERED_RING;
                 index as i32
             }
             None => self.fd.as_raw_fd(),
@@ -158,13 +156,13 @@ impl Linux {
         let Some(limit) = request.limit.filter(|_| request.want > 0) else {
             return syscall::enter(ring, request.submit, request.want, flags, None);
         };
-        let timespec = abi::Timespec {
+        let timespec = Timespec {
             sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
             nsec: i64::from(limit.subsec_nanos()),
         };
-        let arg = abi::GeteventsArg {
+        let arg = GeteventsArg {
             ts: (&raw const timespec).expose_provenance() as u64,
-            ..abi::GeteventsArg::default()
+            ..GeteventsArg::default()
         };
         syscall::enter(ring, request.submit, request.want, flags, Some(&arg))
     }
@@ -174,9 +172,10 @@ impl Drop for Linux {
     fn drop(&mut self) {
         // A registered index keeps the ring alive behind the closed descriptor, so it is given back first.
         let Some(offset) = self.registered else { return };
-        let mut update = abi::RsrcUpdate { offset, ..abi::RsrcUpdate::default() };
+        let mut update = RsrcUpdate { offset, ..RsrcUpdate::default() };
         // SAFETY: one `io_uring_rsrc_update`, used during the call only.
-        let _ =
-            unsafe { syscall::register(self.fd.as_fd(), abi::UNREGISTER_RING_FDS, &mut update, 1) };
+        let _ = unsafe {
+            syscall::register(self.fd.as_fd(), RegisterOp::UNREGISTER_RING_FDS, &mut update, 1)
+        };
     }
 }

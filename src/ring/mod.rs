@@ -27,6 +27,21 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub mod abi {
+    //! The plain interface of the kernel: every struct, flag and number of `io_uring.h` and of the headers
+    //! beside it, as Linux 7.1 has them.
+    //!
+    //! The safe layer is [`ring`](super); this is for what it does not know yet, with
+    //! [`Sqe::raw`](super::Sqe::raw), and for kernels in user space.
+    //!
+    //! Structs hold plain integers, since their layout is the contract: each is asserted field by field at
+    //! compile time. Flags are typed sets, numbers are typed too; both turn into integers by `.bits()` and
+    //! `.0`. Names are the kernel's without their prefix: `IORING_SETUP_SQPOLL` is [`SetupFlags::SQPOLL`].
+    //! Each item names the first kernel that has it. Whether *this* kernel has it is found by asking, never
+    //! by the number of its release: distributions carry features back.
+
+    pub use crate::sys::abi::*;
+}
 mod address;
 mod cqe;
 mod kernel;
@@ -41,8 +56,16 @@ pub use queues::KernelSide;
 pub use setup::{Setup, SetupError, SetupReport, Step};
 pub use sqe::{At, MultiSqe, Sqe, Target};
 
-use crate::sys::abi;
-pub use crate::sys::abi::{RawCqe, RawSqe, Statx, StatxTimestamp};
+pub use crate::sys::abi::{
+    AcceptFlags, BpfCommand, BpfFilterFlags, CancelFlags, CloneBuffersFlags, CqFlags, CqeFlags,
+    EnterFlags, Features, FsyncFlags, Futex2Flags, InstallFdFlags, IntegrityFlags,
+    MemRegionRegFlags, MsgRingCommand, MsgRingFlags, NapiOp, NapiTracking, NopFlags, Opcode,
+    PbufRingFlags, PipeFlags, PollFlags, ProbeOpFlags, QueryOp, RawCqe, RawSqe, RecvSendFlags,
+    RegWaitFlags, RegionFlags, RegisterFlags, RegisterOp, RestrictionOp, RsrcRegisterFlags,
+    RwAttrFlags, RwFlags, SetupFlags, SocketCommand, SpliceFlags, SqFlags, SqeFlags, Statx,
+    StatxTimestamp, SyncFileRangeFlags, TimeoutFlags, UringCmdFlags, WorkerKind, ZcrxAreaFlags,
+    ZcrxCtrlOp, ZcrxEvent, ZcrxEventDescFlags, ZcrxFeatures, ZcrxRegFlags,
+};
 use kernel::Backend;
 use queues::Queues;
 
@@ -52,7 +75,7 @@ pub struct Rung {
     /// Such as `"6.1"`.
     pub first_kernel: &'static str,
     /// `IORING_SETUP_*`.
-    pub flags: u32,
+    pub flags: SetupFlags,
 }
 
 /// The submission queue has no room; nothing was pushed.
@@ -150,10 +173,10 @@ impl Ring {
     }
 
     fn enter(&mut self, request: Enter) -> io::Result<u32> {
-        let mut flags = 0;
+        let mut flags = EnterFlags::empty();
         if self.polled() {
             if self.queues.needs_wakeup() {
-                flags |= abi::ENTER_SQ_WAKEUP;
+                flags |= EnterFlags::SQ_WAKEUP;
             } else if request.want == 0 && !self.needs_enter() {
                 return Ok(request.submit);
             }
@@ -176,12 +199,12 @@ impl Ring {
     /// Whether completions wait behind the queue: deferred work (`IORING_SQ_TASKRUN`) or completions that
     /// did not fit (`IORING_SQ_CQ_OVERFLOW`). A plain load; `submit_and_wait(0, None)` fetches them.
     pub fn needs_enter(&self) -> bool {
-        self.queues.sq_flags() & (abi::SQ_TASKRUN | abi::SQ_CQ_OVERFLOW) != 0
+        self.queues.sq_flags().intersects(SqFlags::TASKRUN | SqFlags::CQ_OVERFLOW)
     }
 
     /// Whether completions did not fit and wait in the kernel for room (`IORING_SQ_CQ_OVERFLOW`, 5.8).
     pub fn overflowed(&self) -> bool {
-        self.queues.sq_flags() & abi::SQ_CQ_OVERFLOW != 0
+        self.queues.sq_flags().contains(SqFlags::CQ_OVERFLOW)
     }
 
     /// Submissions queued and not yet taken by the kernel.
@@ -215,7 +238,7 @@ impl Ring {
     }
 
     /// Whether the kernel knows an opcode (`IORING_REGISTER_PROBE`, Linux 5.6).
-    pub fn supports(&self, opcode: u8) -> bool {
+    pub fn supports(&self, opcode: Opcode) -> bool {
         match &self.backend {
             Backend::Linux(linux) => linux.supports(opcode),
             Backend::Other(kernel) => kernel.supports(opcode),
@@ -250,6 +273,6 @@ impl Ring {
     }
 
     fn polled(&self) -> bool {
-        self.report.flags() & abi::SETUP_SQPOLL != 0
+        self.report.flags().contains(SetupFlags::SQPOLL)
     }
 }

@@ -21,7 +21,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::{Cqe, QueueFull};
-use crate::sys::abi::{self, CqOffsets, Params, RawCqe, RawSqe, SqOffsets};
+use crate::sys::abi::{CqOffsets, Params, RawCqe, RawSqe, SetupFlags, SqFlags, SqOffsets};
 use crate::sys::mapping::Mapping;
 
 /// The memory that holds the two queues: mapped from a ring, or allocated for a kernel in user space.
@@ -132,7 +132,7 @@ impl Queues {
             entries: place(rings, cq.cqes, params.cq_entries)?,
             mask: params.cq_entries - 1,
         };
-        if params.flags & abi::SETUP_NO_SQARRAY == 0 {
+        if !SetupFlags::from_bits_retain(params.flags).contains(SetupFlags::NO_SQARRAY) {
             // The kernel reads entries through an index array; ours never reorders, so the identity is
             // written once and for all.
             let array: NonNull<u32> = place(rings, sq.array, params.sq_entries)?;
@@ -161,7 +161,7 @@ impl Queues {
         let params = Params {
             sq_entries,
             cq_entries,
-            flags: abi::SETUP_NO_SQARRAY,
+            flags: SetupFlags::NO_SQARRAY.bits(),
             sq_off: SqOffsets { head: 0, tail: 4, flags: 36, ..SqOffsets::default() },
             cq_off: CqOffsets {
                 head: 8,
@@ -217,8 +217,8 @@ impl Queues {
     }
 
     /// `IORING_SQ_*`, as the kernel shows them now.
-    pub(crate) fn sq_flags(&self) -> u32 {
-        self.sq.flags().load(Ordering::Relaxed)
+    pub(crate) fn sq_flags(&self) -> SqFlags {
+        SqFlags::from_bits_retain(self.sq.flags().load(Ordering::Relaxed))
     }
 
     /// Whether the polling thread sleeps and must be woken for what `publish` made visible.
@@ -226,7 +226,7 @@ impl Queues {
         // Our store of the tail must not pass this load, or the thread can go to sleep having seen the old
         // tail while we see the old flag. Only a full fence orders a store before a load.
         fence(Ordering::SeqCst);
-        self.sq_flags() & abi::SQ_NEED_WAKEUP != 0
+        self.sq_flags().contains(SqFlags::NEED_WAKEUP)
     }
 
     /// Completions that can be copied out without entering the kernel.
@@ -352,8 +352,8 @@ impl KernelSide<'_> {
     }
 
     /// Shows or hides `IORING_SQ_*` bits in the submission queue's flags.
-    pub fn show_flags(&mut self, bits: u32, shown: bool) {
-        let flags = self.queues.sq.flags();
+    pub fn show_flags(&mut self, which: SqFlags, shown: bool) {
+        let (flags, bits) = (self.queues.sq.flags(), which.bits());
         if shown {
             flags.fetch_or(bits, Ordering::Relaxed);
         } else {

@@ -9,16 +9,16 @@ use std::time::Duration;
 use super::kernel::{Backend, Kernel, Linux};
 use super::queues::{Memory, Queues};
 use super::{Ring, Rung};
-use crate::sys::abi::{self, Params};
+use crate::sys::abi::{self, Features, Params, SetupFlags};
 use crate::sys::mapping::Mapping;
 use crate::sys::syscall;
 
 /// The features a ring of ours cannot do without: one mapping for both queues (5.4), completions that are
 /// kept when the queue is full (5.5), and waiting with a time limit (5.11).
-const NEEDED: u32 = abi::FEAT_SINGLE_MMAP | abi::FEAT_NODROP | abi::FEAT_EXT_ARG;
+const NEEDED: Features = Features::SINGLE_MMAP.union(Features::NODROP).union(Features::EXT_ARG);
 
 /// The flags of every rung.
-const ALWAYS: u32 = abi::SETUP_CLAMP | abi::SETUP_CQSIZE;
+const ALWAYS: SetupFlags = SetupFlags::CLAMP.union(SetupFlags::CQSIZE);
 
 /// Flag sets from the newest kernel to the oldest; a kernel that answers `EINVAL` gets the next one.
 ///
@@ -26,19 +26,17 @@ const ALWAYS: u32 = abi::SETUP_CLAMP | abi::SETUP_CQSIZE;
 /// them and at no other time, 30 % off an unbatched round trip; `COOP_TASKRUN` is its weaker predecessor;
 /// `TASKRUN_FLAG` shows by a plain load that completions wait; `SUBMIT_ALL` goes on after a bad entry.
 const LADDER: [Rung; 6] = {
-    const DEFERRED: u32 = abi::SETUP_SINGLE_ISSUER
-        | abi::SETUP_DEFER_TASKRUN
-        | abi::SETUP_TASKRUN_FLAG
-        | abi::SETUP_SUBMIT_ALL
-        | ALWAYS;
-    const COOPERATIVE: u32 =
-        abi::SETUP_COOP_TASKRUN | abi::SETUP_TASKRUN_FLAG | abi::SETUP_SUBMIT_ALL | ALWAYS;
+    const SINGLE: SetupFlags = SetupFlags::SINGLE_ISSUER;
+    const ALL: SetupFlags = ALWAYS.union(SetupFlags::SUBMIT_ALL);
+    const SHOWN: SetupFlags = ALL.union(SetupFlags::TASKRUN_FLAG);
+    const DEFERRED: SetupFlags = SHOWN.union(SINGLE).union(SetupFlags::DEFER_TASKRUN);
+    const COOPERATIVE: SetupFlags = SHOWN.union(SetupFlags::COOP_TASKRUN);
     [
-        Rung { first_kernel: "6.6", flags: DEFERRED | abi::SETUP_NO_SQARRAY },
+        Rung { first_kernel: "6.6", flags: DEFERRED.union(SetupFlags::NO_SQARRAY) },
         Rung { first_kernel: "6.1", flags: DEFERRED },
-        Rung { first_kernel: "6.0", flags: COOPERATIVE | abi::SETUP_SINGLE_ISSUER },
+        Rung { first_kernel: "6.0", flags: COOPERATIVE.union(SINGLE) },
         Rung { first_kernel: "5.19", flags: COOPERATIVE },
-        Rung { first_kernel: "5.18", flags: abi::SETUP_SUBMIT_ALL | ALWAYS },
+        Rung { first_kernel: "5.18", flags: ALL },
         Rung { first_kernel: "5.11", flags: ALWAYS },
     ]
 };
@@ -108,18 +106,17 @@ impl Setup {
             let mut params = self.params(rung.flags);
             match syscall::setup(self.entries, &mut params) {
                 Ok(fd) => {
-                    if params.features & NEEDED != NEEDED {
+                    let features = Features::from_bits_retain(params.features);
+                    if !features.contains(NEEDED) {
                         let source = io::Error::from_raw_os_error(libc::EOPNOTSUPP);
                         return Err(SetupError::new(Step::Features, source));
                     }
                     let fail = |source| SetupError::new(Step::Map, source);
                     let queues = map(fd.as_fd(), &params).map_err(fail)?;
-                    let backend = Backend::Linux(Linux::new(fd, params.features));
-                    let report = SetupReport {
-                        chosen: Rung { flags: params.flags, ..*rung },
-                        refused,
-                        features: params.features,
-                    };
+                    let backend = Backend::Linux(Linux::new(fd, features));
+                    let flags = SetupFlags::from_bits_retain(params.flags);
+                    let chosen = Rung { flags, ..*rung };
+                    let report = SetupReport { chosen, refused, features };
                     return Ok(Ring::new(queues, backend, report));
                 }
                 // Zero entries is the one EINVAL that no lower rung can mend.
@@ -146,25 +143,25 @@ impl Setup {
         let cq_entries = self.cq_entries.unwrap_or(sq_entries * 2).min(1 << 16);
         let cq_entries = cq_entries.max(sq_entries).next_power_of_two();
         let queues = Queues::on_heap(sq_entries, cq_entries).map_err(fail)?;
-        let chosen = Rung { first_kernel: "user space", flags: abi::SETUP_NO_SQARRAY };
+        let chosen = Rung { first_kernel: "user space", flags: SetupFlags::NO_SQARRAY };
         let report = SetupReport { chosen, refused: Vec::new(), features: NEEDED };
         Ok(Ring::new(queues, Backend::Other(kernel), report))
     }
 
-    fn params(&self, mut flags: u32) -> Params {
+    fn params(&self, mut flags: SetupFlags) -> Params {
         // A completion queue smaller than the submission queue is refused, so ask for as much at least.
         let cq_entries = self.cq_entries.unwrap_or(self.entries.saturating_mul(2));
         let mut params =
             Params { cq_entries: cq_entries.max(self.entries.min(1 << 15)), ..Params::default() };
         if let Some(idle) = self.sqpoll_idle {
-            flags &= !(abi::SETUP_DEFER_TASKRUN
-                | abi::SETUP_COOP_TASKRUN
-                | abi::SETUP_TASKRUN_FLAG
-                | abi::SETUP_SINGLE_ISSUER);
-            flags |= abi::SETUP_SQPOLL;
+            flags -= SetupFlags::DEFER_TASKRUN
+                | SetupFlags::COOP_TASKRUN
+                | SetupFlags::TASKRUN_FLAG
+                | SetupFlags::SINGLE_ISSUER;
+            flags |= SetupFlags::SQPOLL;
             params.sq_thread_idle = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
         }
-        params.flags = flags;
+        params.flags = flags.bits();
         params
     }
 }
@@ -184,17 +181,17 @@ fn map(ring: std::os::fd::BorrowedFd<'_>, params: &Params) -> io::Result<Queues>
 pub struct SetupReport {
     chosen: Rung,
     refused: Vec<Rung>,
-    features: u32,
+    features: Features,
 }
 
 impl SetupReport {
     /// The flags in force, `IORING_SETUP_*`.
-    pub fn flags(&self) -> u32 {
+    pub fn flags(&self) -> SetupFlags {
         self.chosen.flags
     }
 
     /// `IORING_FEAT_*`.
-    pub fn features(&self) -> u32 {
+    pub fn features(&self) -> Features {
         self.features
     }
 

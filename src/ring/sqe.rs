@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use super::Address;
 use crate::buf::Room;
-use crate::sys::abi::{self, RawSqe, Statx};
+use crate::sys::abi::{AcceptFlags, FsyncFlags, Opcode, PollFlags, RawSqe, SqeFlags, Statx};
 
 /// `MAX_RW_COUNT`: the kernel cuts every transfer here (read(2)), so longer buffers are lent in part.
 const MAX_TRANSFER_BYTES: usize = 0x7fff_f000;
@@ -77,8 +77,8 @@ pub struct MultiSqe<'a> {
     _lent: PhantomData<&'a ()>,
 }
 
-fn base(opcode: u8, fd: i32) -> RawSqe {
-    RawSqe { opcode, fd, ..RawSqe::default() }
+fn base(opcode: Opcode, fd: i32) -> RawSqe {
+    RawSqe { opcode: opcode.0, fd, ..RawSqe::default() }
 }
 
 fn written_by_kernel<T>(memory: &mut [T]) -> u64 {
@@ -100,7 +100,7 @@ impl<'a> Sqe<'a> {
 
     /// Does nothing. Linux 5.1.
     pub fn nop() -> Sqe<'a> {
-        Sqe::new(base(abi::OP_NOP, -1))
+        Sqe::new(base(Opcode::NOP, -1))
     }
 
     /// Reads into the front of `room` at `offset`; `None` is the file's own position. `pread(2)`, Linux 5.6.
@@ -110,7 +110,7 @@ impl<'a> Sqe<'a> {
             off: offset.unwrap_or(CURRENT_POSITION),
             len: transfer_len(room.len()),
             addr: room.expose(),
-            ..base(abi::OP_READ, target.raw())
+            ..base(Opcode::READ, target.raw())
         })
     }
 
@@ -120,15 +120,15 @@ impl<'a> Sqe<'a> {
             off: offset.unwrap_or(CURRENT_POSITION),
             len: transfer_len(bytes.len()),
             addr: read_by_kernel(bytes),
-            ..base(abi::OP_WRITE, target.raw())
+            ..base(Opcode::WRITE, target.raw())
         })
     }
 
     /// Flushes a file to its disk; with `data_only` without metadata that is not needed to read it back.
     /// `fsync(2)`, `fdatasync(2)`, Linux 5.1.
     pub fn fsync(target: Target<'a>, data_only: bool) -> Sqe<'a> {
-        let op_flags = if data_only { abi::FSYNC_DATASYNC } else { 0 };
-        Sqe::new(RawSqe { op_flags, ..base(abi::OP_FSYNC, target.raw()) })
+        let flags = if data_only { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };
+        Sqe::new(RawSqe { op_flags: flags.bits(), ..base(Opcode::FSYNC, target.raw()) })
     }
 
     /// Allocates or punches a range of a file; `mode` is `FALLOC_FL_*`. `fallocate(2)`, Linux 5.6.
@@ -137,13 +137,13 @@ impl<'a> Sqe<'a> {
             len: mode,
             off: offset,
             addr: len_bytes,
-            ..base(abi::OP_FALLOCATE, target.raw())
+            ..base(Opcode::FALLOCATE, target.raw())
         })
     }
 
     /// Sets a file's length. `ftruncate(2)`, Linux 6.9.
     pub fn ftruncate(target: Target<'a>, len_bytes: u64) -> Sqe<'a> {
-        Sqe::new(RawSqe { off: len_bytes, ..base(abi::OP_FTRUNCATE, target.raw()) })
+        Sqe::new(RawSqe { off: len_bytes, ..base(Opcode::FTRUNCATE, target.raw()) })
     }
 
     /// Opens a file; the result is the new descriptor. `openat(2)`, Linux 5.6.
@@ -152,7 +152,7 @@ impl<'a> Sqe<'a> {
             addr: read_by_kernel(path.to_bytes_with_nul()),
             op_flags: flags as u32,
             len: mode,
-            ..base(abi::OP_OPENAT, at.raw())
+            ..base(Opcode::OPENAT, at.raw())
         })
     }
 
@@ -163,18 +163,18 @@ impl<'a> Sqe<'a> {
             off: written_by_kernel(std::slice::from_mut(out)),
             len: mask,
             op_flags: flags as u32,
-            ..base(abi::OP_STATX, at.raw())
+            ..base(Opcode::STATX, at.raw())
         })
     }
 
     /// Closes a descriptor. If this is never pushed, the descriptor stays open. `close(2)`, Linux 5.6.
     pub fn close(fd: OwnedFd) -> Sqe<'a> {
-        Sqe::new(base(abi::OP_CLOSE, fd.into_raw_fd()))
+        Sqe::new(base(Opcode::CLOSE, fd.into_raw_fd()))
     }
 
     /// Makes a socket; the result is the new descriptor. `socket(2)`, Linux 5.19.
     pub fn socket(domain: i32, kind: i32, protocol: i32) -> Sqe<'a> {
-        Sqe::new(RawSqe { off: kind as u64, len: protocol as u32, ..base(abi::OP_SOCKET, domain) })
+        Sqe::new(RawSqe { off: kind as u64, len: protocol as u32, ..base(Opcode::SOCKET, domain) })
     }
 
     /// Connects a socket. `connect(2)`, Linux 5.5.
@@ -182,7 +182,7 @@ impl<'a> Sqe<'a> {
         Sqe::new(RawSqe {
             addr: read_by_kernel(address.as_bytes()),
             off: address.as_bytes().len() as u64,
-            ..base(abi::OP_CONNECT, target.raw())
+            ..base(Opcode::CONNECT, target.raw())
         })
     }
 
@@ -197,7 +197,7 @@ impl<'a> Sqe<'a> {
             }
             None => (0, 0),
         };
-        Sqe::new(RawSqe { addr, off, op_flags: flags as u32, ..base(abi::OP_ACCEPT, target.raw()) })
+        Sqe::new(RawSqe { addr, off, op_flags: flags as u32, ..base(Opcode::ACCEPT, target.raw()) })
     }
 
     /// Receives into the front of `room`; `flags` is `MSG_*`. `recv(2)`, Linux 5.6.
@@ -207,7 +207,7 @@ impl<'a> Sqe<'a> {
             len: transfer_len(room.len()),
             addr: room.expose(),
             op_flags: flags as u32,
-            ..base(abi::OP_RECV, target.raw())
+            ..base(Opcode::RECV, target.raw())
         })
     }
 
@@ -218,13 +218,13 @@ impl<'a> Sqe<'a> {
             len: transfer_len(bytes.len()),
             addr: read_by_kernel(bytes),
             op_flags: (flags | libc::MSG_NOSIGNAL) as u32,
-            ..base(abi::OP_SEND, target.raw())
+            ..base(Opcode::SEND, target.raw())
         })
     }
 
     /// Shuts down a part of a connection; `how` is `SHUT_*`. `shutdown(2)`, Linux 5.11.
     pub fn shutdown(target: Target<'a>, how: i32) -> Sqe<'a> {
-        Sqe::new(RawSqe { len: how as u32, ..base(abi::OP_SHUTDOWN, target.raw()) })
+        Sqe::new(RawSqe { len: how as u32, ..base(Opcode::SHUTDOWN, target.raw()) })
     }
 
     /// Waits until one of `events` (`POLL*`) holds; the result is the set that does. `poll(2)`, Linux 5.1.
@@ -235,7 +235,7 @@ impl<'a> Sqe<'a> {
     /// Cancels the request with this `user_data`: the result is 0, `ENOENT` (none such) or `EALREADY`
     /// (running; it may or may not stop). The request has a completion of its own all the same. Linux 5.5.
     pub fn cancel(user_data: u64) -> Sqe<'a> {
-        Sqe::new(RawSqe { addr: user_data, ..base(abi::OP_ASYNC_CANCEL, -1) })
+        Sqe::new(RawSqe { addr: user_data, ..base(Opcode::ASYNC_CANCEL, -1) })
     }
 
     /// An operation that this module does not know.
@@ -250,27 +250,27 @@ impl<'a> Sqe<'a> {
 
     /// Has the next submission start only after this one has succeeded (`IOSQE_IO_LINK`, Linux 5.3).
     pub fn link(self) -> Sqe<'a> {
-        self.flag(abi::SQE_IO_LINK)
+        self.flag(SqeFlags::IO_LINK)
     }
 
     /// Starts this one after all earlier ones, and all later ones after it (`IOSQE_IO_DRAIN`, Linux 5.2).
     pub fn drain(self) -> Sqe<'a> {
-        self.flag(abi::SQE_IO_DRAIN)
+        self.flag(SqeFlags::IO_DRAIN)
     }
 
     /// Goes to a worker thread at once (`IOSQE_ASYNC`, Linux 5.6).
     pub fn asynchronous(self) -> Sqe<'a> {
-        self.flag(abi::SQE_ASYNC)
+        self.flag(SqeFlags::ASYNC)
     }
 
     /// Posts no completion unless it fails (`IOSQE_CQE_SKIP_SUCCESS`, Linux 5.17). Not for a submission that
     /// lends memory: without its completion nobody knows when that memory is free again.
     pub fn skip_success(self) -> Sqe<'a> {
-        self.flag(abi::SQE_CQE_SKIP_SUCCESS)
+        self.flag(SqeFlags::CQE_SKIP_SUCCESS)
     }
 
-    fn flag(mut self, flag: u8) -> Sqe<'a> {
-        self.raw.flags |= flag;
+    fn flag(mut self, flag: SqeFlags) -> Sqe<'a> {
+        self.raw.flags |= flag.bits();
         self
     }
 
@@ -297,15 +297,15 @@ impl<'a> MultiSqe<'a> {
     pub fn accept(target: Target<'a>, flags: i32) -> MultiSqe<'a> {
         MultiSqe::new(RawSqe {
             op_flags: flags as u32,
-            ioprio: abi::ACCEPT_MULTISHOT,
-            ..base(abi::OP_ACCEPT, target.raw())
+            ioprio: AcceptFlags::MULTISHOT.bits(),
+            ..base(Opcode::ACCEPT, target.raw())
         })
     }
 
     /// Reports `events` (`POLL*`) again and again: the first time by level, later by edge. `poll(2)`,
     /// Linux 5.13.
     pub fn poll(target: Target<'a>, events: u32) -> MultiSqe<'a> {
-        MultiSqe::new(RawSqe { len: abi::POLL_ADD_MULTI, ..poll(target, events) })
+        MultiSqe::new(RawSqe { len: PollFlags::ADD_MULTI.bits(), ..poll(target, events) })
     }
 
     /// What every completion will carry.
@@ -323,5 +323,5 @@ impl<'a> MultiSqe<'a> {
 fn poll(target: Target<'_>, events: u32) -> RawSqe {
     // The kernel wants the two halves of the mask swapped on big-endian machines (io_uring.h).
     let events = if cfg!(target_endian = "big") { events.rotate_left(16) } else { events };
-    RawSqe { op_flags: events, ..base(abi::OP_POLL_ADD, target.raw()) }
+    RawSqe { op_flags: events, ..base(Opcode::POLL_ADD, target.raw()) }
 }

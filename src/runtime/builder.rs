@@ -62,7 +62,7 @@ impl Builder {
     }
 
     /// How long teardown waits for operations that the kernel does not let go, 5 s by default. Their memory
-    /// is leaked afterwards, never freed.
+    /// is leaked afterwards, never freed. [`Duration::MAX`] waits for ever.
     pub fn shutdown_limit(mut self, shutdown_limit: Duration) -> Builder {
         self.shutdown_limit = shutdown_limit;
         self

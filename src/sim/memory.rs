@@ -13,7 +13,7 @@
 use std::ptr;
 
 use crate::ring::{KernelSide, RawSqe, Statx};
-use crate::sys::abi;
+use crate::sys::abi::Opcode;
 
 /// `PATH_MAX`: a path is refused if no zero byte comes within so many.
 const MAX_PATH_BYTES: usize = 4096;
@@ -37,7 +37,7 @@ impl Taken {
 
     /// The path at `addr`, without its zero byte.
     pub(super) fn path(&self) -> Result<Vec<u8>, i32> {
-        self.expect(&[abi::OP_OPENAT, abi::OP_STATX]);
+        self.expect(&[Opcode::OPENAT, Opcode::STATX]);
         if self.0.addr == 0 {
             return Err(libc::EFAULT);
         }
@@ -56,7 +56,7 @@ impl Taken {
 
     /// The socket address at `addr`, `off` bytes long.
     pub(super) fn socket_address(&self) -> Result<Vec<u8>, i32> {
-        self.expect(&[abi::OP_CONNECT]);
+        self.expect(&[Opcode::CONNECT]);
         if self.0.off > MAX_ADDRESS_BYTES {
             return Err(libc::EINVAL);
         }
@@ -66,7 +66,7 @@ impl Taken {
 
     /// A part of the lent buffer, to be written or sent.
     pub(super) fn bytes(&self, at: usize, len_bytes: usize) -> Result<Vec<u8>, i32> {
-        self.expect(&[abi::OP_WRITE, abi::OP_SEND]);
+        self.expect(&[Opcode::WRITE, Opcode::SEND]);
         assert!(at + len_bytes <= self.0.len as usize, "a part of the lent buffer");
         // SAFETY: by the push contract these opcodes lend `len` initialised bytes at `addr`, of which this
         // is a part.
@@ -75,7 +75,7 @@ impl Taken {
 
     /// Fills a part of the lent buffer with what was read or received.
     pub(super) fn fill(&mut self, at: usize, bytes: &[u8]) -> Result<(), i32> {
-        self.expect(&[abi::OP_READ, abi::OP_RECV]);
+        self.expect(&[Opcode::READ, Opcode::RECV]);
         assert!(at + bytes.len() <= self.0.len as usize, "a part of the lent buffer");
         // SAFETY: by the push contract these opcodes lend `len` bytes of room at `addr`, of which this is a
         // part.
@@ -85,7 +85,7 @@ impl Taken {
     /// Writes a peer's address to `addr` and its length to `off`, if they were given: cut to the room there
     /// is, with the full length, as accept(2) says.
     pub(super) fn fill_peer(&mut self, address: &[u8]) -> Result<(), i32> {
-        self.expect(&[abi::OP_ACCEPT]);
+        self.expect(&[Opcode::ACCEPT]);
         if self.0.addr == 0 {
             return Ok(());
         }
@@ -103,7 +103,7 @@ impl Taken {
 
     /// Writes the answer of a statx to `off`.
     pub(super) fn fill_statx(&mut self, statx: &Statx) -> Result<(), i32> {
-        self.expect(&[abi::OP_STATX]);
+        self.expect(&[Opcode::STATX]);
         if self.0.off == 0 {
             return Err(libc::EFAULT);
         }
@@ -115,8 +115,8 @@ impl Taken {
     }
 
     /// The fields of a submission mean memory for some opcodes only.
-    fn expect(&self, opcodes: &[u8]) {
-        assert!(opcodes.contains(&self.0.opcode), "this opcode lends no such memory");
+    fn expect(&self, opcodes: &[Opcode]) {
+        assert!(opcodes.contains(&Opcode(self.0.opcode)), "this opcode lends no such memory");
     }
 }
 

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 
 use crate::fd::{self, DescriptorTable};
 use crate::ring::{Enter, Interrupt, Kernel, KernelSide};
-use crate::sys::abi;
+use crate::sys::abi::{Opcode, SqFlags};
 
 mod bell;
 mod files;
@@ -267,8 +267,8 @@ unsafe impl Kernel for SimKernel {
         Ok(entered.taken)
     }
 
-    fn supports(&self, opcode: u8) -> bool {
-        op::name(opcode).is_some()
+    fn supports(&self, opcode: Opcode) -> bool {
+        op::KNOWN.contains(&opcode)
     }
 
     fn now(&self) -> Instant {
@@ -358,8 +358,10 @@ fn enter(
         world.advance(until.saturating_sub(world.now()));
     };
     requests.announced = !requests.completable(world, 0).is_empty();
-    side.show_flags(abi::SQ_TASKRUN, requests.announced);
-    side.show_flags(abi::SQ_CQ_OVERFLOW, requests.overflowed());
+    // Also when only time is missing: a program that is busy enters for nothing else, and time passes by
+    // entering.
+    side.show_flags(SqFlags::TASKRUN, requests.next_deadline(world).is_some());
+    side.show_flags(SqFlags::CQ_OVERFLOW, requests.overflowed());
     Entered { taken, end }
 }
 

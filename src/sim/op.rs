@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use super::memory::Taken;
 use crate::ring::{Address, RawSqe};
-use crate::sys::abi;
+use crate::sys::abi::{AcceptFlags, FsyncFlags, Opcode, PollFlags, RecvSendFlags, SqeFlags};
 
 /// An operation and its arguments.
 #[derive(Debug)]
@@ -31,39 +31,26 @@ pub(super) enum Op {
     Truncate { len_bytes: u64 },
 }
 
-/// The opcodes that are known, with their names.
-const NAMES: [(u8, &str); 17] = [
-    (abi::OP_NOP, "NOP"),
-    (abi::OP_FSYNC, "FSYNC"),
-    (abi::OP_POLL_ADD, "POLL_ADD"),
-    (abi::OP_ACCEPT, "ACCEPT"),
-    (abi::OP_ASYNC_CANCEL, "ASYNC_CANCEL"),
-    (abi::OP_CONNECT, "CONNECT"),
-    (abi::OP_FALLOCATE, "FALLOCATE"),
-    (abi::OP_OPENAT, "OPENAT"),
-    (abi::OP_CLOSE, "CLOSE"),
-    (abi::OP_STATX, "STATX"),
-    (abi::OP_READ, "READ"),
-    (abi::OP_WRITE, "WRITE"),
-    (abi::OP_SEND, "SEND"),
-    (abi::OP_RECV, "RECV"),
-    (abi::OP_SHUTDOWN, "SHUTDOWN"),
-    (abi::OP_SOCKET, "SOCKET"),
-    (abi::OP_FTRUNCATE, "FTRUNCATE"),
+/// The opcodes that are known.
+pub(super) const KNOWN: [Opcode; 17] = [
+    Opcode::NOP,
+    Opcode::FSYNC,
+    Opcode::POLL_ADD,
+    Opcode::ACCEPT,
+    Opcode::ASYNC_CANCEL,
+    Opcode::CONNECT,
+    Opcode::FALLOCATE,
+    Opcode::OPENAT,
+    Opcode::CLOSE,
+    Opcode::STATX,
+    Opcode::READ,
+    Opcode::WRITE,
+    Opcode::SEND,
+    Opcode::RECV,
+    Opcode::SHUTDOWN,
+    Opcode::SOCKET,
+    Opcode::FTRUNCATE,
 ];
-
-/// The name of an opcode; none for those that are unknown.
-pub(super) fn name(opcode: u8) -> Option<&'static str> {
-    NAMES.iter().find(|(known, _)| *known == opcode).map(|(_, name)| *name)
-}
-
-const KNOWN_FLAGS: u8 = abi::SQE_FIXED_FILE
-    | abi::SQE_IO_DRAIN
-    | abi::SQE_IO_LINK
-    | abi::SQE_IO_HARDLINK
-    | abi::SQE_ASYNC
-    | abi::SQE_BUFFER_SELECT
-    | abi::SQE_CQE_SKIP_SUCCESS;
 
 const SOCKET_FLAGS: i32 = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
 const MESSAGE_FLAGS: i32 = libc::MSG_DONTWAIT
@@ -87,68 +74,70 @@ impl Op {
     /// Reads a submission; an error is the request's result, and it never starts.
     pub(super) fn parse(taken: &Taken) -> Result<Op, i32> {
         let sqe = taken.sqe();
-        require(sqe.flags & !KNOWN_FLAGS == 0 && sqe.personality == 0, libc::EINVAL)?;
-        require(name(sqe.opcode).is_some(), libc::EINVAL)?;
-        require(sqe.flags & abi::SQE_BUFFER_SELECT == 0, libc::EOPNOTSUPP)?;
-        match sqe.opcode {
-            abi::OP_ACCEPT | abi::OP_READ | abi::OP_WRITE | abi::OP_SEND | abi::OP_RECV => {}
+        let (opcode, flags) = (Opcode(sqe.opcode), SqeFlags::from_bits(sqe.flags));
+        let flags = flags.filter(|_| sqe.personality == 0).ok_or(libc::EINVAL)?;
+        require(KNOWN.contains(&opcode), libc::EINVAL)?;
+        require(!flags.contains(SqeFlags::BUFFER_SELECT), libc::EOPNOTSUPP)?;
+        match opcode {
+            Opcode::ACCEPT | Opcode::READ | Opcode::WRITE | Opcode::SEND | Opcode::RECV => {}
             _ => require(sqe.ioprio == 0, libc::EINVAL)?,
         }
-        match sqe.opcode {
-            abi::OP_OPENAT | abi::OP_STATX => Op::parse_path(taken),
-            abi::OP_ACCEPT | abi::OP_CONNECT | abi::OP_SOCKET => Op::parse_connection(taken),
-            abi::OP_SEND | abi::OP_RECV => Op::parse_message(sqe),
+        match opcode {
+            Opcode::OPENAT | Opcode::STATX => Op::parse_path(taken),
+            Opcode::ACCEPT | Opcode::CONNECT | Opcode::SOCKET => Op::parse_connection(taken),
+            Opcode::SEND | Opcode::RECV => Op::parse_message(sqe),
             _ => Op::parse_plain(sqe),
         }
     }
 
     fn parse_plain(sqe: &RawSqe) -> Result<Op, i32> {
-        Ok(match sqe.opcode {
-            abi::OP_NOP => {
+        Ok(match Opcode(sqe.opcode) {
+            Opcode::NOP => {
                 require(sqe.op_flags == 0, libc::EINVAL)?;
                 Op::Nop
             }
-            abi::OP_FSYNC => {
-                require(sqe.op_flags & !abi::FSYNC_DATASYNC == 0, libc::EINVAL)?;
+            Opcode::FSYNC => {
+                require(FsyncFlags::from_bits(sqe.op_flags).is_some(), libc::EINVAL)?;
                 Op::Fsync
             }
-            abi::OP_POLL_ADD => {
-                require(sqe.len & !abi::POLL_ADD_MULTI == 0, libc::EINVAL)?;
+            Opcode::POLL_ADD => {
+                let multi = sqe.len == PollFlags::ADD_MULTI.bits();
+                require(multi || sqe.len == 0, libc::EINVAL)?;
                 require(sqe.off == 0 && sqe.addr == 0, libc::EINVAL)?;
                 let swapped = cfg!(target_endian = "big");
                 let events = if swapped { sqe.op_flags.rotate_left(16) } else { sqe.op_flags };
-                let multi = sqe.len & abi::POLL_ADD_MULTI != 0;
                 // A multishot poll must not hide its completions, io_uring_enter(2).
-                require(!(multi && sqe.flags & abi::SQE_CQE_SKIP_SUCCESS != 0), libc::EINVAL)?;
+                let hidden = sqe.flags & SqeFlags::CQE_SKIP_SUCCESS.bits() != 0;
+                require(!(multi && hidden), libc::EINVAL)?;
                 Op::Poll { events, multi, seen: None }
             }
-            abi::OP_ASYNC_CANCEL => {
+            Opcode::ASYNC_CANCEL => {
                 // Other keys than `user_data` are not known here.
                 require(sqe.op_flags == 0 && sqe.off == 0 && sqe.len == 0, libc::EINVAL)?;
                 Op::Cancel { user_data: sqe.addr }
             }
-            abi::OP_FALLOCATE => {
+            Opcode::FALLOCATE => {
                 let keep_size = sqe.len == libc::FALLOC_FL_KEEP_SIZE as u32;
                 require(sqe.len == 0 || keep_size, libc::EOPNOTSUPP)?;
                 Op::Fallocate { keep_size, offset: sqe.off, len_bytes: sqe.addr }
             }
-            abi::OP_CLOSE => {
+            Opcode::CLOSE => {
                 require(sqe.off == 0 && sqe.addr == 0 && sqe.len == 0, libc::EINVAL)?;
                 require(sqe.op_flags == 0, libc::EINVAL)?;
                 // There are no registered files.
                 require(sqe.splice_fd == 0, libc::ENXIO)?;
                 Op::Close
             }
-            abi::OP_READ | abi::OP_WRITE => {
+            Opcode::READ | Opcode::WRITE => {
                 require(sqe.op_flags == 0, libc::EOPNOTSUPP)?;
                 let offset = Some(sqe.off).filter(|&offset| offset != u64::MAX);
-                match sqe.opcode {
-                    abi::OP_READ => Op::Read { offset },
+                match Opcode(sqe.opcode) {
+                    Opcode::READ => Op::Read { offset },
                     _ => Op::Write { offset },
                 }
             }
-            abi::OP_SHUTDOWN => Op::Shutdown { how: sqe.len as i32 },
-            abi::OP_FTRUNCATE => Op::Truncate { len_bytes: sqe.off },
+            Opcode::SHUTDOWN => Op::Shutdown { how: sqe.len as i32 },
+            Opcode::FTRUNCATE => Op::Truncate { len_bytes: sqe.off },
             _ => return Err(libc::EINVAL),
         })
     }
@@ -156,7 +145,7 @@ impl Op {
     fn parse_path(taken: &Taken) -> Result<Op, i32> {
         let sqe = taken.sqe();
         let flags = sqe.op_flags as i32;
-        if sqe.opcode == abi::OP_OPENAT {
+        if Opcode(sqe.opcode) == Opcode::OPENAT {
             require(sqe.buf == 0, libc::EINVAL)?;
             require(sqe.splice_fd == 0, libc::ENXIO)?;
             return Ok(Op::Open { path: taken.path()?, flags, mode: sqe.len });
@@ -170,22 +159,21 @@ impl Op {
     fn parse_connection(taken: &Taken) -> Result<Op, i32> {
         let sqe = taken.sqe();
         let flags = sqe.op_flags as i32;
-        match sqe.opcode {
-            abi::OP_CONNECT => {
+        match Opcode(sqe.opcode) {
+            Opcode::CONNECT => {
                 let bytes = taken.socket_address()?;
                 let address = Address::from_bytes(&bytes).and_then(|address| address.to_std());
                 // Only unix sockets have other addresses, and none of those can be bound here.
                 let unknown = if bytes.len() < 16 { libc::EINVAL } else { libc::ECONNREFUSED };
                 Ok(Op::Connect { address: address.ok_or(unknown) })
             }
-            abi::OP_ACCEPT => {
-                const KNOWN: u16 =
-                    abi::ACCEPT_MULTISHOT | abi::ACCEPT_DONTWAIT | abi::ACCEPT_POLL_FIRST;
+            Opcode::ACCEPT => {
+                let how = AcceptFlags::from_bits(sqe.ioprio);
                 require(flags & !SOCKET_FLAGS == 0 && sqe.len == 0, libc::EINVAL)?;
-                require(sqe.ioprio & !KNOWN == 0, libc::EINVAL)?;
+                let how = how.ok_or(libc::EINVAL)?;
                 require(sqe.splice_fd == 0, libc::ENXIO)?;
-                let multi = sqe.ioprio & abi::ACCEPT_MULTISHOT != 0;
-                Ok(Op::Accept { multi, wait: sqe.ioprio & abi::ACCEPT_DONTWAIT == 0 })
+                let multi = how.contains(AcceptFlags::MULTISHOT);
+                Ok(Op::Accept { multi, wait: !how.contains(AcceptFlags::DONTWAIT) })
             }
             _ => {
                 require(flags == 0, libc::EINVAL)?;
@@ -205,10 +193,10 @@ impl Op {
 
     fn parse_message(sqe: &RawSqe) -> Result<Op, i32> {
         let flags = sqe.op_flags as i32;
-        require(sqe.ioprio & !abi::RECVSEND_POLL_FIRST == 0, libc::EINVAL)?;
+        require(sqe.ioprio & !RecvSendFlags::POLL_FIRST.bits() == 0, libc::EINVAL)?;
         require(flags & !MESSAGE_FLAGS == 0, libc::EOPNOTSUPP)?;
-        Ok(match sqe.opcode {
-            abi::OP_SEND => Op::Send { flags },
+        Ok(match Opcode(sqe.opcode) {
+            Opcode::SEND => Op::Send { flags },
             _ => Op::Recv { flags },
         })
     }

@@ -10,7 +10,7 @@ use super::op::Op;
 use super::sockets::Socket;
 use super::world::{Access, Kind, OpenFile, World};
 use crate::ring::{Address, RawSqe, Statx};
-use crate::sys::abi;
+use crate::sys::abi::SqeFlags;
 
 /// A request that was started and has not finished.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Request {
     /// Starts a request: looks its file up.
     pub(super) fn start(taken: Taken, op: Op, world: &World) -> Request {
         let fd = taken.sqe().fd;
-        let fixed = taken.sqe().flags & abi::SQE_FIXED_FILE != 0;
+        let fixed = taken.sqe().flags & SqeFlags::FIXED_FILE.bits() != 0;
         let looked_up = if fixed && op.refuses_fixed_file() {
             // No file was ever registered.
             Err(libc::EBADF)

@@ -6,15 +6,15 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::memory::{self, Taken};
-use super::op::{self, Op};
+use super::op::Op;
 use super::request::{Outcome, Request};
 use super::world::World;
 use crate::ring::{KernelSide, RawCqe};
-use crate::sys::abi;
+use crate::sys::abi::{CqeFlags, Opcode, SqeFlags};
 
 /// The longest time that a request takes for no other reason than to come after a later one.
 const MAX_DELAY_NANOS: u64 = 20_000;
-const LINKS: u8 = abi::SQE_IO_LINK | abi::SQE_IO_HARDLINK;
+const LINKS: SqeFlags = SqeFlags::IO_LINK.union(SqeFlags::IO_HARDLINK);
 
 #[derive(Debug, Default)]
 pub(super) struct Requests {
@@ -76,18 +76,18 @@ impl Requests {
             taken_count += 1;
             self.unfinished += 1;
             world.in_flight += 1;
-            let flags = taken.sqe().flags;
+            let flags = SqeFlags::from_bits_retain(taken.sqe().flags);
             let mut op = Op::parse(&taken);
             note_submission(world, &taken, &op);
-            if flags & abi::SQE_IO_DRAIN != 0 {
+            if flags.contains(SqeFlags::IO_DRAIN) {
                 chain.drains = true;
                 if self.skip_used && op.is_ok() {
                     op = Err(libc::EOPNOTSUPP);
                 }
             }
-            self.skip_used |= flags & abi::SQE_CQE_SKIP_SUCCESS != 0;
+            self.skip_used |= flags.contains(SqeFlags::CQE_SKIP_SUCCESS);
             chain.links.push_back((taken, op));
-            if flags & LINKS == 0 {
+            if !flags.intersects(LINKS) {
                 self.admit(world, std::mem::take(&mut chain));
             }
         }
@@ -244,7 +244,8 @@ impl Requests {
             Outcome::Done(result) => self.finish(world, side, id, result),
             Outcome::Shot(result) => {
                 let user_data = active.request.sqe().user_data;
-                self.post(world, side, RawCqe { user_data, res: result, flags: abi::CQE_F_MORE });
+                let flags = CqeFlags::MORE.bits();
+                self.post(world, side, RawCqe { user_data, res: result, flags });
                 true
             }
             Outcome::Progress | Outcome::Blocked => false,
@@ -261,9 +262,10 @@ impl Requests {
         let Some(Active { request, mut rest, silent }) = self.active.remove(&id) else {
             return false;
         };
-        let (flags, user_data) = (request.sqe().flags, request.sqe().user_data);
+        let flags = SqeFlags::from_bits_retain(request.sqe().flags);
+        let user_data = request.sqe().user_data;
         let failed = request.has_failed(result);
-        let hides = flags & abi::SQE_CQE_SKIP_SUCCESS != 0;
+        let hides = flags.contains(SqeFlags::CQE_SKIP_SUCCESS);
         // The right to use lent memory ends here, before anybody can learn of the completion.
         drop(request);
         self.unfinished -= 1;
@@ -272,7 +274,7 @@ impl Requests {
         if posts {
             self.post(world, side, RawCqe { user_data, res: result, flags: 0 });
         }
-        if failed && flags & abi::SQE_IO_HARDLINK == 0 {
+        if failed && !flags.contains(SqeFlags::IO_HARDLINK) {
             for (taken, op) in std::mem::take(&mut rest.links) {
                 let op = op.unwrap_or(Op::Nop);
                 let request = Request::settled(taken, op, Some(-libc::ECANCELED));
@@ -321,7 +323,7 @@ impl Requests {
         for (sqe, note) in
             self.active.values().map(|active| (active.request.sqe(), "")).chain(waiting)
         {
-            let name = op::name(sqe.opcode).unwrap_or("unknown opcode");
+            let name = Opcode(sqe.opcode).name().unwrap_or("unknown opcode");
             let fd = match world.plain(sqe.fd) {
                 -1 => format!("fd {}", sqe.fd),
                 plain => format!("fd {} (number {plain} of the simulation)", sqe.fd),

@@ -2,7 +2,7 @@
 //!
 //! The definitions are our own rather than generated: every union of `io_uring_sqe` overlays integers of one
 //! width, so plain integer structs describe the whole interface without a union, and each layout is asserted
-//! at compile time. They follow the kernel's `include/uapi/linux/io_uring.h` as of Linux 6.18.
+//! at compile time. They follow the kernel's `include/uapi/linux/io_uring.h` as of Linux 7.1.
 
 pub(crate) mod abi;
 pub(crate) mod mapping;

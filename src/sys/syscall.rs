@@ -6,10 +6,10 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
-use super::abi;
+use super::abi::{EnterFlags, GeteventsArg, Params, RegisterOp};
 
 /// `io_uring_setup(2)`, Linux 5.1. The descriptor is close-on-exec.
-pub(crate) fn setup(entries: u32, params: &mut abi::Params) -> io::Result<OwnedFd> {
+pub(crate) fn setup(entries: u32, params: &mut Params) -> io::Result<OwnedFd> {
     // SAFETY: `params` is a valid, exclusively borrowed `io_uring_params`, which the kernel reads and writes
     // during the call only (no setup flag that we pass makes it keep addresses found in there).
     let result = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, ptr::from_mut(params)) };
@@ -26,13 +26,14 @@ pub(crate) fn enter(
     ring: i32,
     submit: u32,
     want: u32,
-    flags: u32,
-    arg: Option<&abi::GeteventsArg>,
+    flags: EnterFlags,
+    arg: Option<&GeteventsArg>,
 ) -> io::Result<u32> {
     let (flags, arg, size) = match arg {
-        Some(arg) => (flags | abi::ENTER_EXT_ARG, ptr::from_ref(arg), size_of_val(arg)),
+        Some(arg) => (flags | EnterFlags::EXT_ARG, ptr::from_ref(arg), size_of_val(arg)),
         None => (flags, ptr::null(), 0),
     };
+    let flags = flags.bits();
     // SAFETY: `arg` is null or points to an argument of the stated size that outlives the call.
     let result =
         unsafe { libc::syscall(libc::SYS_io_uring_enter, ring, submit, want, flags, arg, size) };
@@ -43,17 +44,17 @@ pub(crate) fn enter(
 ///
 /// # Safety
 ///
-/// `arg` and `count` are what `opcode` asks for, and memory that the kernel keeps beyond the call stays
+/// `arg` and `count` are what `op` asks for, and memory that the kernel keeps beyond the call stays
 /// valid for as long as it keeps it.
 pub(crate) unsafe fn register<T>(
     ring: BorrowedFd<'_>,
-    opcode: u32,
+    op: RegisterOp,
     arg: *mut T,
     count: u32,
 ) -> io::Result<u32> {
     // SAFETY: the caller's contract.
     let result =
-        unsafe { libc::syscall(libc::SYS_io_uring_register, ring.as_raw_fd(), opcode, arg, count) };
+        unsafe { libc::syscall(libc::SYS_io_uring_register, ring.as_raw_fd(), op.0, arg, count) };
     check(result).map(|count| count as u32)
 }
 

@@ -14,12 +14,10 @@ thread_local! {
 /// Makes `executor` the current one of this thread until the guard is dropped.
 ///
 /// Entering twice is no error here: the guard restores what was current before it. Whether
-/// runtimes may be nested is for the runtime to decide.
+/// runtimes may be nested is for the runtime to decide. On a thread whose locals are gone already,
+/// nothing becomes current.
 pub(crate) fn enter(executor: Rc<Executor>) -> Entered {
-    // A runtime kept in a thread-local of the user's may end after this one: then nobody can ask for what
-    // is current any more, and there is nothing to set.
-    let previous = CURRENT.try_with(|current| current.replace(Some(executor)));
-    Entered { previous: previous.ok().flatten() }
+    Entered { previous: CURRENT.try_with(|current| current.replace(Some(executor))).ok().flatten() }
 }
 
 /// The guard of [`enter`]. Guards are to be dropped in the reverse order of their making.

@@ -77,12 +77,9 @@ thread_local! {
 }
 
 /// Makes `timers` the current ones of this thread until the guard is dropped, which restores what
-/// was current before.
+/// was current before. On a thread whose locals are gone already, nothing becomes current.
 pub(crate) fn enter(timers: Rc<Timers>) -> Entered {
-    // A runtime kept in a thread-local of the user's may end after this one: then nobody can ask for what
-    // is current any more, and there is nothing to set.
-    let previous = CURRENT.try_with(|current| current.replace(Some(timers)));
-    Entered { previous: previous.ok().flatten() }
+    Entered { previous: CURRENT.try_with(|current| current.replace(Some(timers))).ok().flatten() }
 }
 
 /// The guard of [`enter`]. Guards are to be dropped in the reverse order of their making.

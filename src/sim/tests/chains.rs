@@ -2,16 +2,16 @@
 
 use super::*;
 use crate::ring::RawSqe;
-use crate::sys::abi;
+use crate::sys::abi::SqeFlags;
 
 fn nop<'a>(user_data: u64) -> Sqe<'a> {
     Sqe::nop().user_data(user_data)
 }
 
-fn with_flags(sqe: Sqe<'_>, flags: u8) -> Sqe<'_> {
+fn with_flags(sqe: Sqe<'_>, flags: SqeFlags) -> Sqe<'_> {
     let raw = sqe.into_raw();
     // SAFETY: only flags were added.
-    unsafe { Sqe::raw(RawSqe { flags: raw.flags | flags, ..raw }) }
+    unsafe { Sqe::raw(RawSqe { flags: raw.flags | flags.bits(), ..raw }) }
 }
 
 #[test]
@@ -47,14 +47,14 @@ fn a_short_read_breaks_its_chain() {
 #[test]
 fn a_hard_link_holds_after_a_failure() {
     let (_sim, mut ring) = machine(3);
-    let bad = with_flags(Sqe::fsync(target(5), false).user_data(1), abi::SQE_IO_HARDLINK);
+    let bad = with_flags(Sqe::fsync(target(5), false).user_data(1), SqeFlags::IO_HARDLINK);
     assert_eq!(complete_all(&mut ring, vec![bad, nop(2)]), [(1, -libc::EBADF), (2, 0)]);
 }
 
 #[test]
 fn one_bad_submission_fails_its_whole_chain() {
     let (_sim, mut ring) = machine(4);
-    let bad = with_flags(nop(2).link(), 1 << 7);
+    let bad = with_flags(nop(2).link(), SqeFlags::from_bits_retain(1 << 7));
     let mut done = complete_all(&mut ring, vec![nop(1).link(), bad, nop(3), nop(4)]);
     done.sort();
     assert_eq!(done, [(1, -libc::ECANCELED), (2, -libc::EINVAL), (3, -libc::ECANCELED), (4, 0)]);
@@ -108,10 +108,10 @@ fn flags_that_need_registrations_are_refused() {
     let (sim, mut ring) = machine(7);
     let (reader, _writer) = sim.pipe();
     let poll = || Sqe::poll(target(reader), libc::POLLIN as u32);
-    let fixed = with_flags(poll(), abi::SQE_FIXED_FILE);
+    let fixed = with_flags(poll(), SqeFlags::FIXED_FILE);
     assert_eq!(complete(&mut ring, fixed), -libc::EBADF);
-    let select = with_flags(poll(), abi::SQE_BUFFER_SELECT);
+    let select = with_flags(poll(), SqeFlags::BUFFER_SELECT);
     assert_eq!(complete(&mut ring, select), -libc::EOPNOTSUPP);
-    assert_eq!(complete(&mut ring, with_flags(nop(1), abi::SQE_FIXED_FILE)), 0);
+    assert_eq!(complete(&mut ring, with_flags(nop(1), SqeFlags::FIXED_FILE)), 0);
     assert_eq!(complete(&mut ring, nop(1).asynchronous()), 0);
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::ring::{Enter, Interrupt, Kernel, KernelSide, RawSqe};
+use crate::ring::{Enter, Interrupt, Kernel, KernelSide, Opcode, RawSqe};
 
 fn nop<'a>(user_data: u64) -> Sqe<'a> {
     Sqe::nop().user_data(user_data)
@@ -26,7 +26,7 @@ fn a_nop_completes_with_zero() {
 #[test]
 fn an_unknown_opcode_is_answered_with_einval() {
     let (_sim, mut ring) = machine(1);
-    assert!(ring.supports(crate::sys::abi::OP_NOP) && !ring.supports(200));
+    assert!(ring.supports(Opcode::NOP) && !ring.supports(Opcode(200)));
     // SAFETY: an unknown opcode uses no memory.
     let sqe = unsafe { Sqe::raw(RawSqe { opcode: 200, ..RawSqe::default() }) };
     assert_eq!(complete(&mut ring, sqe), -libc::EINVAL);
@@ -143,7 +143,7 @@ unsafe impl Kernel for Spy {
         result
     }
 
-    fn supports(&self, opcode: u8) -> bool {
+    fn supports(&self, opcode: Opcode) -> bool {
         self.kernel.supports(opcode)
     }
 
