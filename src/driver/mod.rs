@@ -252,8 +252,11 @@ impl Driver {
 
     fn set_waker(&self, token: Token, waker: &Waker) {
         let waker = waker.clone();
-        let replaced = self.slots.borrow_mut().set_waker(token, waker);
-        drop(replaced);
+        let kept = self.slots.borrow_mut().set_waker(token, waker);
+        match kept {
+            Ok(replaced) => drop(replaced),
+            Err(waker) => waker.wake(),
+        }
     }
 
     /// The future of an operation was dropped.

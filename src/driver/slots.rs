@@ -248,11 +248,14 @@ impl Slots {
     }
 
     /// Keeps the waker of the task that waits; returns the one it replaces, to be dropped with nothing
-    /// borrowed.
-    pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Option<Waker> {
-        match self.get(token).map(|slot| &mut slot.state) {
-            Some(State::Waiting(known)) => known.replace(waker),
-            _ => Some(waker),
+    /// borrowed. An error returns the waker itself, to be woken: cloning it was user code, and meanwhile
+    /// what the task waits for has come.
+    pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Result<Option<Waker>, Waker> {
+        match self.get(token) {
+            Some(Slot { state: State::Waiting(known), shots, .. }) if shots.is_empty() => {
+                Ok(known.replace(waker))
+            }
+            _ => Err(waker),
         }
     }
 

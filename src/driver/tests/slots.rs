@@ -71,7 +71,7 @@ impl Bench {
     fn wait(&mut self, token: Token) {
         let waker = Waker::from(Arc::clone(&self.wakes));
         assert!(matches!(self.slots.poll(token, &waker), Polled::NeedsWaker));
-        assert!(self.slots.set_waker(token, waker).is_none());
+        assert!(matches!(self.slots.set_waker(token, waker), Ok(None)));
     }
 
     fn poll(&mut self, token: Token) -> Option<Slot> {
@@ -129,6 +129,25 @@ fn waiting_without_a_waker_and_completed_wakes_nobody() {
     assert_eq!(bench.cqe(token, 5, 0), Done::Nothing);
     let slot = bench.poll(token).expect("it is done");
     assert_eq!(bench.end(slot), 5);
+}
+
+#[test]
+fn a_completion_that_comes_while_the_waker_is_cloned_is_not_slept_through() {
+    let mut bench = Bench::default();
+    let (once, _) = bench.insert(true);
+    let (multi, _) = bench.insert_multi();
+    assert!(matches!(bench.slots.poll(once, Waker::noop()), Polled::NeedsWaker));
+    assert!(matches!(bench.slots.poll_shot(multi, Waker::noop()), PolledShot::NeedsWaker));
+    assert_eq!(bench.cqe(once, 1, 0), Done::Nothing);
+    assert_eq!(bench.cqe(multi, 1, MORE), Done::Nothing);
+    for token in [once, multi] {
+        assert!(bench.slots.set_waker(token, Waker::noop().clone()).is_err(), "to be woken");
+    }
+    assert!(matches!(bench.slots.on_drop(once), Dropped::Settle));
+    assert_eq!(bench.settle(once), (0, Some(1)));
+    assert!(matches!(bench.slots.on_drop(multi), Dropped::Later(None)));
+    bench.cqe(multi, 0, 0);
+    bench.settle(multi);
 }
 
 #[test]
@@ -199,7 +218,7 @@ fn shots_wait_in_their_order_and_the_stream_ends_behind_the_last() {
     let (token, counts) = bench.insert_multi();
     let waker = Waker::from(Arc::clone(&bench.wakes));
     assert!(matches!(bench.slots.poll_shot(token, &waker), PolledShot::NeedsWaker));
-    assert!(bench.slots.set_waker(token, waker.clone()).is_none());
+    assert!(matches!(bench.slots.set_waker(token, waker.clone()), Ok(None)));
     assert!(matches!(bench.slots.poll_shot(token, &waker), PolledShot::Pending));
     assert_eq!(bench.cqe(token, 1, MORE), Done::Woke);
     assert_eq!(bench.cqe(token, 2, MORE), Done::Nothing, "it was woken already");
