@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, FromRawFd};
 use std::process::ExitCode;
 
 use uring::buf::Room;
-use uring::ring::{Cqe, MultiSqe, RawSqe, Ring, Setup, Sqe};
+use uring::ring::{Cqe, Entry, MultiSqe, Ring, Setup, Sqe};
 
 const USAGE: &str = "Usage: echo_by_hand [--listen ADDR]   (default 127.0.0.1:7000)";
 const BUF_BYTES: usize = 16 << 10;
@@ -169,7 +169,7 @@ impl Server {
 /// # Safety
 ///
 /// The contract of [`Ring::push`].
-unsafe fn push(ring: &mut Ring, sqe: RawSqe) -> io::Result<()> {
+unsafe fn push(ring: &mut Ring, sqe: Entry) -> io::Result<()> {
     ring.reserve(1)?;
     // SAFETY: the caller's contract.
     unsafe { ring.push(sqe) }.map_err(io::Error::other)

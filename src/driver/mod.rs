@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
-use crate::ring::{Cqe, MultiSqe, RawSqe, Ring, SetupError, Sqe, Step, Target};
+use crate::ring::{Cqe, Entry, MultiSqe, Ring, SetupError, Sqe, Step, Target};
 use crate::sys::syscall;
 
 pub(crate) mod current;
@@ -167,9 +167,9 @@ impl Driver {
         Shots::new(Rc::clone(self), self.launch(payload, sqe, true))
     }
 
-    fn launch(&self, payload: Payload, mut sqe: RawSqe, cancel_on_drop: bool) -> Token {
+    fn launch(&self, payload: Payload, sqe: Entry, cancel_on_drop: bool) -> Token {
         let token = self.slots.borrow_mut().insert(payload, cancel_on_drop);
-        sqe.user_data = token.user_data();
+        let sqe = sqe.user_data(token.user_data());
         if let Err(error) = self.push(sqe) {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
             self.finish(Cqe::new(token.user_data(), -errno, 0));
@@ -180,7 +180,7 @@ impl Driver {
     /// Pushes a submission, making room first.
     ///
     /// On an error nothing was pushed.
-    fn push(&self, sqe: RawSqe) -> io::Result<()> {
+    fn push(&self, sqe: Entry) -> io::Result<()> {
         let mut attempts = 0;
         loop {
             let mut ring = self.ring.borrow_mut();

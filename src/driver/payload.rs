@@ -14,7 +14,7 @@ use std::mem;
 use std::ptr::NonNull;
 
 use super::op::{MultiOp, Op};
-use crate::ring::{Cqe, RawSqe};
+use crate::ring::{Cqe, Entry};
 
 /// Blocks of one size serve all operations of usual size; 256 bytes hold any operation on a `Vec`, address
 /// storage included.
@@ -138,12 +138,12 @@ impl<T> Drop for Unprepared<T> {
 
 impl Payload {
     /// Moves `op` to its block, then prepares it there, once.
-    pub(super) fn new<T: Op>(op: T, block: Block) -> (Payload, RawSqe) {
+    pub(super) fn new<T: Op>(op: T, block: Block) -> (Payload, Entry) {
         Payload::place(op, block, OneShot::<T>::KIND, |op| op.prepare().into_raw())
     }
 
     /// As [`Payload::new`].
-    pub(super) fn new_multi<T: MultiOp>(op: T, block: Block) -> (Payload, RawSqe) {
+    pub(super) fn new_multi<T: MultiOp>(op: T, block: Block) -> (Payload, Entry) {
         Payload::place(op, block, MultiShot::<T>::KIND, |op| op.prepare().into_raw())
     }
 
@@ -151,8 +151,8 @@ impl Payload {
         op: T,
         block: Block,
         kind: &'static Kind,
-        prepare: impl FnOnce(&mut T) -> RawSqe,
-    ) -> (Payload, RawSqe) {
+        prepare: impl FnOnce(&mut T) -> Entry,
+    ) -> (Payload, Entry) {
         let at = block.at.cast::<T>();
         // SAFETY: the block was made for a `T` and is ours.
         unsafe { at.write(op) };

@@ -5,14 +5,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::KernelSide;
+use super::fd::RingFd;
 use crate::sys::abi::{
-    EnterFlags, Features, GeteventsArg, Opcode, Probe, ProbeOpFlags, RegisterOp, RsrcUpdate,
-    Timespec,
+    EnterFlags, Features, GeteventsArg, Opcode, Probe, ProbeOpFlags, RegisterOp, Timespec,
 };
 use crate::sys::syscall;
 
@@ -94,10 +94,7 @@ impl Backend {
 /// A ring of Linux.
 #[derive(Debug)]
 pub(crate) struct Linux {
-    fd: OwnedFd,
-    /// The index of the ring in this thread's table of registered rings: saves the look-up of the
-    /// descriptor in every `enter`, 65 of 185 ns.
-    registered: Option<u32>,
+    fd: Rc<RingFd>,
     /// `IORING_ENTER_NO_IOWAIT` where the kernel has it (6.15), so that an idle server does not count as
     /// waiting for a disk.
     wait_flags: EnterFlags,
@@ -105,32 +102,19 @@ pub(crate) struct Linux {
 }
 
 impl Linux {
-    /// Takes over a new ring: registers its descriptor and asks which opcodes there are. Both are optional.
-    pub(crate) fn new(fd: OwnedFd, features: Features) -> Linux {
-        let mut update =
-            RsrcUpdate { offset: u32::MAX, data: fd.as_raw_fd() as u64, ..RsrcUpdate::default() };
-        // SAFETY: one `io_uring_rsrc_update`, used during the call only. Refused before 5.18, which is
-        // fine: then the descriptor is used as it is.
-        let done =
-            unsafe { syscall::register(fd.as_fd(), RegisterOp::REGISTER_RING_FDS, &mut update, 1) };
-        let registered = matches!(done, Ok(1)).then_some(update.offset);
+    /// Takes over a new ring, and asks which opcodes there are.
+    pub(crate) fn new(fd: RingFd, features: Features) -> Linux {
         let mut probe = Box::<Probe>::default();
         // SAFETY: a zeroed `io_uring_probe` with room for 256 opcodes, used during the call only. A refusal
         // leaves it zeroed: no opcode is known to exist.
-        let _ = unsafe {
-            syscall::register(fd.as_fd(), RegisterOp::REGISTER_PROBE, &raw mut *probe, 256)
-        };
+        let _ = unsafe { fd.register(RegisterOp::REGISTER_PROBE, &raw mut *probe, 256) };
         let no_iowait = features.contains(Features::NO_IOWAIT);
         let wait_flags = if no_iowait { EnterFlags::NO_IOWAIT } else { EnterFlags::empty() };
-        Linux { fd, registered, wait_flags, probe }
+        Linux { fd: Rc::new(fd), wait_flags, probe }
     }
 
-    pub(crate) fn fd(&self) -> &OwnedFd {
+    pub(crate) fn fd(&self) -> &Rc<RingFd> {
         &self.fd
-    }
-
-    pub(crate) fn registered(&self) -> bool {
-        self.registered.is_some()
     }
 
     pub(crate) fn supports(&self, opcode: Opcode) -> bool {
@@ -146,13 +130,8 @@ impl Linux {
         if request.want > 0 {
             flags |= EnterFlags::GETEVENTS | self.wait_flags;
         }
-        let ring = match self.registered {
-            Some(index) => {
-                flags |= EnterFlags::REGISTERED_RING;
-                index as i32
-            }
-            None => self.fd.as_raw_fd(),
-        };
+        let (ring, by_index) = self.fd.for_enter();
+        flags |= by_index;
         let Some(limit) = request.limit.filter(|_| request.want > 0) else {
             return syscall::enter(ring, request.submit, request.want, flags, None);
         };
@@ -165,17 +144,5 @@ impl Linux {
             ..GeteventsArg::default()
         };
         syscall::enter(ring, request.submit, request.want, flags, Some(&arg))
-    }
-}
-
-impl Drop for Linux {
-    fn drop(&mut self) {
-        // A registered index keeps the ring alive behind the closed descriptor, so it is given back first.
-        let Some(offset) = self.registered else { return };
-        let mut update = RsrcUpdate { offset, ..RsrcUpdate::default() };
-        // SAFETY: one `io_uring_rsrc_update`, used during the call only.
-        let _ = unsafe {
-            syscall::register(self.fd.as_fd(), RegisterOp::UNREGISTER_RING_FDS, &mut update, 1)
-        };
     }
 }

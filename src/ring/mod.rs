@@ -23,7 +23,8 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,7 @@ pub mod abi {
 }
 mod address;
 mod cqe;
+mod fd;
 mod kernel;
 mod queues;
 mod setup;
@@ -51,10 +53,11 @@ mod sqe;
 
 pub use address::Address;
 pub use cqe::Cqe;
+pub use fd::RingId;
 pub use kernel::{Enter, Interrupt, Kernel};
 pub use queues::KernelSide;
 pub use setup::{Setup, SetupError, SetupReport, Step};
-pub use sqe::{At, MultiSqe, Sqe, Target};
+pub use sqe::{At, Entry, MultiSqe, Sqe, Target};
 
 pub use crate::sys::abi::{
     AcceptFlags, BpfCommand, BpfFilterFlags, CancelFlags, CloneBuffersFlags, CqFlags, CqeFlags,
@@ -66,6 +69,7 @@ pub use crate::sys::abi::{
     StatxTimestamp, SyncFileRangeFlags, TimeoutFlags, UringCmdFlags, WorkerKind, ZcrxAreaFlags,
     ZcrxCtrlOp, ZcrxEvent, ZcrxEventDescFlags, ZcrxFeatures, ZcrxRegFlags,
 };
+use fd::RingFd;
 use kernel::Backend;
 use queues::Queues;
 
@@ -78,21 +82,43 @@ pub struct Rung {
     pub flags: SetupFlags,
 }
 
-/// The submission queue has no room; nothing was pushed.
+/// Why a submission was not pushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueFull(pub(crate) ());
+#[non_exhaustive]
+pub enum PushError {
+    /// The submission queue has no room: submit, then push again.
+    Full,
+    /// The submission names something that was registered with another ring.
+    ForeignRing,
+}
 
-impl fmt::Display for QueueFull {
+impl fmt::Display for PushError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the submission queue is full: submit, then push again")
+        f.write_str(match self {
+            PushError::Full => "the submission queue is full: submit, then push again",
+            PushError::ForeignRing => {
+                "the submission names something that was registered with another ring"
+            }
+        })
     }
 }
 
-impl std::error::Error for QueueFull {}
+impl std::error::Error for PushError {}
+
+impl From<PushError> for io::Error {
+    fn from(error: PushError) -> io::Error {
+        let kind = match error {
+            PushError::Full => io::ErrorKind::WouldBlock,
+            PushError::ForeignRing => io::ErrorKind::InvalidInput,
+        };
+        io::Error::new(kind, error)
+    }
+}
 
 /// An io_uring: a submission queue, a completion queue, and the kernel behind them. `io_uring(7)`.
 #[derive(Debug)]
 pub struct Ring {
+    id: RingId,
     queues: Queues,
     backend: Backend,
     report: SetupReport,
@@ -103,21 +129,31 @@ pub struct Ring {
 
 impl Ring {
     fn new(queues: Queues, backend: Backend, report: SetupReport) -> Ring {
-        Ring { queues, backend, report, enters: 0, _not_send: PhantomData }
+        Ring { id: RingId::next(), queues, backend, report, enters: 0, _not_send: PhantomData }
     }
 
     /// Queues a submission; the kernel sees it at the next submit.
     ///
     /// # Errors
     ///
-    /// When the queue is full; see [`Ring::reserve`].
+    /// When the queue is full; see [`Ring::reserve`]. When the submission names something that was
+    /// registered with another ring.
     ///
     /// # Safety
     ///
-    /// What `sqe` was lent stays lent until its final completion was copied out; see the
+    /// What the submission was lent stays lent until its final completion was copied out; see the
     /// [push contract](self#the-push-contract).
-    pub unsafe fn push(&mut self, sqe: RawSqe) -> Result<(), QueueFull> {
-        self.queues.push(&sqe)
+    pub unsafe fn push(&mut self, entry: impl Into<Entry>) -> Result<(), PushError> {
+        let entry = entry.into();
+        if entry.ring.is_some_and(|ring| ring != self.id) {
+            return Err(PushError::ForeignRing);
+        }
+        self.queues.push(&entry.sqe)
+    }
+
+    /// What tells this ring from all others of the process.
+    pub fn id(&self) -> RingId {
+        self.id
     }
 
     /// Makes room for `count` more submissions, by submitting what is queued if need be.
@@ -247,14 +283,23 @@ impl Ring {
 
     /// Whether `enter` uses a registered index in place of the descriptor (Linux 5.18).
     pub fn registered(&self) -> bool {
-        matches!(&self.backend, Backend::Linux(linux) if linux.registered())
+        matches!(&self.backend, Backend::Linux(linux) if linux.fd().is_registered())
     }
 
     /// The ring's descriptor; none where the other side is no Linux kernel.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.backend {
-            Backend::Linux(linux) => Some(linux.fd().as_fd()),
+            Backend::Linux(linux) => linux.fd().fd(),
             Backend::Other(_) => None,
+        }
+    }
+
+    /// What things are registered through.
+    #[expect(dead_code, reason = "the register calls land next")]
+    pub(crate) fn registrar(&self) -> io::Result<Rc<RingFd>> {
+        match &self.backend {
+            Backend::Linux(linux) => Ok(Rc::clone(linux.fd())),
+            Backend::Other(_) => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
         }
     }
 

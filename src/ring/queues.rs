@@ -20,7 +20,7 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
-use super::{Cqe, QueueFull};
+use super::{Cqe, PushError};
 use crate::sys::abi::{CqOffsets, Params, RawCqe, RawSqe, SetupFlags, SqFlags, SqOffsets};
 use crate::sys::mapping::Mapping;
 
@@ -197,9 +197,9 @@ impl Queues {
     }
 
     /// Writes an entry behind the last one; not visible to the kernel before [`Queues::publish`].
-    pub(crate) fn push(&mut self, sqe: &RawSqe) -> Result<(), QueueFull> {
+    pub(crate) fn push(&mut self, sqe: &RawSqe) -> Result<(), PushError> {
         if self.sq_space() == 0 {
-            return Err(QueueFull(()));
+            return Err(PushError::Full);
         }
         let index = self.sq.local_tail & self.sq.mask;
         // SAFETY: the index is masked, and the entry is ours: it lies in [head + entries, ...) seen from the
@@ -384,7 +384,7 @@ mod tests {
             for step in 0..4 {
                 queues.push(&sqe(round * 4 + step)).expect("space");
             }
-            assert_eq!(queues.push(&sqe(99)), Err(QueueFull(())));
+            assert_eq!(queues.push(&sqe(99)), Err(PushError::Full));
             assert_eq!(queues.publish(), 4);
             let mut side = queues.kernel_side();
             while let Some(sqe) = side.take_sqe() {

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use super::fd::RingFd;
 use super::kernel::{Backend, Kernel, Linux};
 use super::queues::{Memory, Queues};
 use super::{Ring, Rung};
@@ -113,7 +114,7 @@ impl Setup {
                     }
                     let fail = |source| SetupError::new(Step::Map, source);
                     let queues = map(fd.as_fd(), &params).map_err(fail)?;
-                    let backend = Backend::Linux(Linux::new(fd, features));
+                    let backend = Backend::Linux(Linux::new(RingFd::new(fd, features), features));
                     let flags = SetupFlags::from_bits_retain(params.flags);
                     let chosen = Rung { flags, ..*rung };
                     let report = SetupReport { chosen, refused, features };

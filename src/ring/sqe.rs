@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 
-use super::Address;
+use super::{Address, RingId};
 use crate::buf::Room;
 use crate::sys::abi::{AcceptFlags, FsyncFlags, Opcode, PollFlags, RawSqe, SqeFlags, Statx};
 
@@ -54,6 +54,46 @@ impl At<'_> {
     }
 }
 
+/// A submission without its borrow: what is pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The submission as the kernel reads it.
+    pub(crate) sqe: RawSqe,
+    /// The ring that gave out what it names; none if it names nothing of the kind.
+    pub(super) ring: Option<RingId>,
+}
+
+impl Entry {
+    /// What the completion will carry.
+    pub fn user_data(mut self, user_data: u64) -> Entry {
+        self.sqe.user_data = user_data;
+        self
+    }
+
+    /// The submission as the kernel reads it.
+    pub fn raw(&self) -> &RawSqe {
+        &self.sqe
+    }
+}
+
+impl From<RawSqe> for Entry {
+    fn from(sqe: RawSqe) -> Entry {
+        Entry { sqe, ring: None }
+    }
+}
+
+impl From<Sqe<'_>> for Entry {
+    fn from(sqe: Sqe<'_>) -> Entry {
+        sqe.into_raw()
+    }
+}
+
+impl From<MultiSqe<'_>> for Entry {
+    fn from(sqe: MultiSqe<'_>) -> Entry {
+        sqe.into_raw()
+    }
+}
+
 /// A submission that completes once, borrowing for `'a` what it lends to the kernel.
 ///
 /// The borrow is checked up to here; what comes after is the
@@ -62,6 +102,7 @@ impl At<'_> {
 #[must_use = "a submission does nothing until it is pushed"]
 pub struct Sqe<'a> {
     raw: RawSqe,
+    ring: Option<RingId>,
     _lent: PhantomData<&'a mut ()>,
 }
 
@@ -74,6 +115,7 @@ pub struct Sqe<'a> {
 #[must_use = "a submission does nothing until it is pushed"]
 pub struct MultiSqe<'a> {
     raw: RawSqe,
+    ring: Option<RingId>,
     _lent: PhantomData<&'a ()>,
 }
 
@@ -95,7 +137,7 @@ fn transfer_len(len_bytes: usize) -> u32 {
 
 impl<'a> Sqe<'a> {
     fn new(raw: RawSqe) -> Sqe<'a> {
-        Sqe { raw, _lent: PhantomData }
+        Sqe { raw, ring: None, _lent: PhantomData }
     }
 
     /// Does nothing. Linux 5.1.
@@ -280,16 +322,16 @@ impl<'a> Sqe<'a> {
         self
     }
 
-    /// The submission as integers. The borrow ends here; [`Ring::push`](super::Ring::push) has the contract
+    /// The submission without its borrow, which ends here; [`Ring::push`](super::Ring::push) has the contract
     /// that takes its place.
-    pub fn into_raw(self) -> RawSqe {
-        self.raw
+    pub fn into_raw(self) -> Entry {
+        Entry { sqe: self.raw, ring: self.ring }
     }
 }
 
 impl<'a> MultiSqe<'a> {
     fn new(raw: RawSqe) -> MultiSqe<'a> {
-        MultiSqe { raw, _lent: PhantomData }
+        MultiSqe { raw, ring: None, _lent: PhantomData }
     }
 
     /// Accepts connections until it fails or is cancelled; each result is a new descriptor. `accept4(2)`,
@@ -314,9 +356,9 @@ impl<'a> MultiSqe<'a> {
         self
     }
 
-    /// The submission as integers; see [`Sqe::into_raw`].
-    pub fn into_raw(self) -> RawSqe {
-        self.raw
+    /// The submission without its borrow; see [`Sqe::into_raw`].
+    pub fn into_raw(self) -> Entry {
+        Entry { sqe: self.raw, ring: self.ring }
     }
 }
 

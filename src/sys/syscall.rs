@@ -3,10 +3,10 @@
 //! `libc` has their numbers and no wrappers; the C library has neither. Nothing is retried here.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
 
-use super::abi::{EnterFlags, GeteventsArg, Params, RegisterOp};
+use super::abi::{EnterFlags, GeteventsArg, Params};
 
 /// `io_uring_setup(2)`, Linux 5.1. The descriptor is close-on-exec.
 pub(crate) fn setup(entries: u32, params: &mut Params) -> io::Result<OwnedFd> {
@@ -45,16 +45,11 @@ pub(crate) fn enter(
 /// # Safety
 ///
 /// `arg` and `count` are what `op` asks for, and memory that the kernel keeps beyond the call stays
-/// valid for as long as it keeps it.
-pub(crate) unsafe fn register<T>(
-    ring: BorrowedFd<'_>,
-    op: RegisterOp,
-    arg: *mut T,
-    count: u32,
-) -> io::Result<u32> {
+/// valid for as long as it keeps it. `ring` is a descriptor; with `IORING_REGISTER_USE_REGISTERED_RING` in
+/// `op` a registered index; -1 for the few calls that need no ring.
+pub(crate) unsafe fn register<T>(ring: i32, op: u32, arg: *mut T, count: u32) -> io::Result<u32> {
     // SAFETY: the caller's contract.
-    let result =
-        unsafe { libc::syscall(libc::SYS_io_uring_register, ring.as_raw_fd(), op.0, arg, count) };
+    let result = unsafe { libc::syscall(libc::SYS_io_uring_register, ring, op, arg, count) };
     check(result).map(|count| count as u32)
 }
 

@@ -9,9 +9,10 @@ fn nop<'a>(user_data: u64) -> Sqe<'a> {
 }
 
 fn with_flags(sqe: Sqe<'_>, flags: SqeFlags) -> Sqe<'_> {
-    let raw = sqe.into_raw();
+    let entry = sqe.into_raw();
+    let raw = entry.raw();
     // SAFETY: only flags were added.
-    unsafe { Sqe::raw(RawSqe { flags: raw.flags | flags.bits(), ..raw }) }
+    unsafe { Sqe::raw(RawSqe { flags: raw.flags | flags.bits(), ..*raw }) }
 }
 
 #[test]
