@@ -368,6 +368,7 @@ fn a_panic_over_a_shot_leaves_the_stream_with_the_later_ones() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a thousand shots take minutes")]
 fn a_panic_over_the_shots_of_a_finished_stream_loses_none_of_the_later_ones() {
     on_every_kernel(|runtime, on| {
         let ledger = Ledger::new();

@@ -42,6 +42,8 @@ mod payload;
 mod retry;
 mod slots;
 mod teardown;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod unpark;
 
@@ -186,12 +188,7 @@ impl Driver {
 
     /// Polls an operation that completes once.
     fn poll<T: Op>(&self, token: Token, waker: &Waker) -> Option<(T, Cqe)> {
-        let mut polled = self.slots.borrow_mut().poll(token, waker);
-        if let Polled::NeedsWaker = polled {
-            self.set_waker(token, waker);
-            // Cloning the waker was user code: it may have brought the completion about.
-            polled = self.slots.borrow_mut().poll(token, waker);
-        }
+        let polled = self.slots.borrow_mut().poll(token, waker);
         match polled {
             Polled::Done(slot) => {
                 let (payload, cqe) = slot.into_parts();
@@ -199,18 +196,17 @@ impl Driver {
                 self.pool.borrow_mut().give_back(block);
                 Some((op, cqe))
             }
-            Polled::Pending | Polled::NeedsWaker => None,
+            Polled::Pending => None,
+            Polled::NeedsWaker => {
+                self.set_waker(token, waker);
+                None
+            }
         }
     }
 
     /// Polls an operation that completes many times.
     fn poll_shot<T: MultiOp>(&self, token: Token, waker: &Waker) -> Poll<Option<T::Item>> {
-        let mut polled = self.slots.borrow_mut().poll_shot(token, waker);
-        if let PolledShot::NeedsWaker = polled {
-            self.set_waker(token, waker);
-            // As in `poll`.
-            polled = self.slots.borrow_mut().poll_shot(token, waker);
-        }
+        let polled = self.slots.borrow_mut().poll_shot(token, waker);
         match polled {
             PolledShot::Shot(shot, cqe) => {
                 // SAFETY: rule 3 and the exception of rule 1: the payload leaves its slot only through
@@ -221,14 +217,21 @@ impl Driver {
                 self.end(slot);
                 Poll::Ready(None)
             }
-            PolledShot::Pending | PolledShot::NeedsWaker => Poll::Pending,
+            PolledShot::Pending => Poll::Pending,
+            PolledShot::NeedsWaker => {
+                self.set_waker(token, waker);
+                Poll::Pending
+            }
         }
     }
 
     fn set_waker(&self, token: Token, waker: &Waker) {
         let waker = waker.clone();
-        let replaced = self.slots.borrow_mut().set_waker(token, waker);
-        drop(replaced);
+        let kept = self.slots.borrow_mut().set_waker(token, waker);
+        match kept {
+            Ok(replaced) => drop(replaced),
+            Err(waker) => waker.wake(),
+        }
     }
 
     /// The future of an operation was dropped.

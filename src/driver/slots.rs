@@ -260,11 +260,14 @@ impl Slots {
     }
 
     /// Keeps the waker of the task that waits; returns the one it replaces, to be dropped with nothing
-    /// borrowed.
-    pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Option<Waker> {
-        match self.get(token).map(|slot| &mut slot.state) {
-            Some(State::Waiting(known)) => known.replace(waker),
-            _ => Some(waker),
+    /// borrowed. An error returns the waker itself, to be woken: cloning it was user code, and meanwhile
+    /// what the task waits for has come.
+    pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Result<Option<Waker>, Waker> {
+        match self.get(token) {
+            Some(Slot { state: State::Waiting(known), shots, .. }) if shots.is_empty() => {
+                Ok(known.replace(waker))
+            }
+            _ => Err(waker),
         }
     }
 
@@ -367,5 +370,11 @@ impl Slots {
     /// Completions that named no live operation.
     pub(super) fn strangers(&self) -> u64 {
         self.strangers
+    }
+
+    /// How many cancels can be queued without allocating.
+    #[cfg(test)]
+    pub(super) fn cancels_room(&self) -> usize {
+        self.cancels.capacity()
     }
 }
