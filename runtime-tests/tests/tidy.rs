@@ -33,7 +33,6 @@ const UNSAFE: &[(&str, &str)] = &[
     ("driver/mod.rs", "the borrow of a pushed submission lasts: rules 1 to 4"),
     ("driver/payload.rs", "erased type and address are right"),
     ("driver/tests/", "takes shots of payloads that it holds"),
-    ("driver/tests.rs", "tests of the two above"),
     ("buf/mod.rs", "the front of a vector's capacity is initialized"),
     ("buf/room.rs", "lent memory may be written"),
     ("buf/slice.rs", "passes the contract of a buffer on to the buffer it is a part of"),
