@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use uring::fs::{self, Metadata};
 
 /// Refuses what is no regular file: a copy of it would be something else.
-pub fn regular(path: &Path, metadata: &Metadata) -> Result<(), String> {
+pub(crate) fn regular(path: &Path, metadata: &Metadata) -> Result<(), String> {
     let is = if metadata.is_dir() { "a directory" } else { "no regular file" };
     if metadata.is_file() { Ok(()) } else { Err(format!("{} is {is}", path.display())) }
 }
 
 /// What a copy of `source` may replace or create: for a symbolic link, what it leads to.
-pub async fn destination(to: &Path, source: &Metadata) -> Result<PathBuf, Box<dyn Error>> {
+pub(crate) async fn destination(to: &Path, source: &Metadata) -> Result<PathBuf, Box<dyn Error>> {
     match fs::metadata(to).await {
         Ok(there) if (there.dev(), there.ino()) == (source.dev(), source.ino()) => {
             Err(format!("{} is the source itself", to.display()).into())
