@@ -1,6 +1,7 @@
 //! Calls that need no ring, and those that this machine can only refuse.
 
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use uring::ring::{
     BpfFilter, BpfInstruction, CqeFlags, EnterFlags, Features, KnownOpcodes, Opcode, RegisterOp,
@@ -10,6 +11,11 @@ use uring::ring::{
 
 use crate::{closed, disabled_ring, errno, has, next, ring, zeros};
 
+fn send(ring: BorrowedFd<'_>, user_data: u64, result: i32, flags: Option<u32>) -> io::Result<()> {
+    // SAFETY: no request of these tests lends memory.
+    unsafe { send_message(ring, user_data, result, flags) }
+}
+
 #[test]
 fn a_message_reaches_a_ring_from_a_thread_without_one() {
     if !has(RegisterOp::REGISTER_SEND_MSG_RING) {
@@ -17,7 +23,7 @@ fn a_message_reaches_a_ring_from_a_thread_without_one() {
     }
     let Some(mut ring) = ring() else { return };
     let fd = ring.fd().expect("a descriptor").try_clone_to_owned().expect("a copy");
-    let sender = std::thread::spawn(move || send_message(fd.as_fd(), 7, 42, None));
+    let sender = std::thread::spawn(move || send(fd.as_fd(), 7, 42, None));
     sender.join().expect("no panic").expect("sent");
     let cqe = next(&mut ring);
     assert_eq!((cqe.user_data(), cqe.raw_result(), cqe.flags()), (7, 42, CqeFlags::empty()));
@@ -30,7 +36,7 @@ fn a_message_carries_flags_where_it_is_told_to() {
     }
     let Some(mut ring) = ring() else { return };
     let flags = Some(CqeFlags::SOCK_NONEMPTY.bits());
-    send_message(ring.fd().expect("a descriptor"), 7, -5, flags).expect("sent");
+    send(ring.fd().expect("a descriptor"), 7, -5, flags).expect("sent");
     let cqe = next(&mut ring);
     assert_eq!((cqe.raw_result(), cqe.socket_nonempty()), (-5, true));
 }
@@ -41,7 +47,7 @@ fn a_message_to_what_is_no_running_ring_is_refused() {
         return;
     }
     let Some(disabled) = disabled_ring() else { return };
-    let (file, to) = (zeros(), |fd| errno(send_message(fd, 1, 1, None)));
+    let (file, to) = (zeros(), |fd| errno(send(fd, 1, 1, None)));
     assert_eq!(to(file.as_fd()), libc::EBADFD);
     assert_eq!(to(disabled.fd().expect("a descriptor")), libc::EBADFD);
     assert_eq!(to(closed()), libc::EBADF);
@@ -104,7 +110,8 @@ fn a_receive_queue_is_refused_to_a_ring_that_is_not_made_for_it() {
     let setup = ZcrxSetup::new(u32::MAX, 0, 1 << 16).refill_entries(256);
     assert_eq!(errno(ring.register_zcrx(&setup)), libc::EINVAL);
     let from_memory = setup.dma_buf(closed(), 0, 4096).piece_bytes(4096).without_device();
-    let reporting = from_memory.events(1, &[ZcrxEvent::ALLOC_FAIL, ZcrxEvent::COPY]);
+    // SAFETY: refused.
+    let reporting = unsafe { from_memory.events(1, &[ZcrxEvent::ALLOC_FAIL, ZcrxEvent::COPY]) };
     assert_eq!(errno(ring.register_zcrx(&reporting)), libc::EINVAL);
     assert_eq!(errno(ring.import_zcrx(closed())), libc::EINVAL);
 }

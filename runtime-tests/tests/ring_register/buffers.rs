@@ -128,9 +128,12 @@ fn an_update_outside_of_the_table_or_of_nothing_is_refused() {
 #[test]
 fn a_tag_comes_when_its_buffer_is_replaced_and_when_the_table_goes() {
     let Some(mut ring) = ring() else { return };
-    let mut buffers = ring.register_buffers_tagged(&[(64, 81), (64, 82), (0, 0)]).expect("buffers");
+    let tagged = [(64, 81), (64, 82), (0, 0)];
+    // SAFETY: no request of these tests that lends memory has this `user_data`.
+    let mut buffers = unsafe { ring.register_buffers_tagged(&tagged) }.expect("buffers");
     assert_eq!(completions(&mut ring), []);
-    assert_eq!(buffers.update_tagged(0, &[(64, 83)]).expect("updated"), 1);
+    // SAFETY: no request of these tests that lends memory has this `user_data`.
+    assert_eq!(unsafe { buffers.update_tagged(0, &[(64, 83)]) }.expect("updated"), 1);
     assert_eq!(completions(&mut ring), [(81, 0)]);
     drop(buffers);
     let mut rest = completions(&mut ring);
@@ -141,9 +144,11 @@ fn a_tag_comes_when_its_buffer_is_replaced_and_when_the_table_goes() {
 #[test]
 fn an_empty_slot_has_no_tag() {
     let Some(ring) = ring() else { return };
-    assert_eq!(errno(ring.register_buffers_tagged(&[(0, 7)])), libc::EINVAL);
+    // SAFETY: refused.
+    assert_eq!(errno(unsafe { ring.register_buffers_tagged(&[(0, 7)]) }), libc::EINVAL);
     let mut buffers = ring.register_buffers_sparse(1).expect("buffers");
-    assert_eq!(errno(buffers.update_tagged(0, &[(0, 7)])), libc::EINVAL);
+    // SAFETY: refused.
+    assert_eq!(errno(unsafe { buffers.update_tagged(0, &[(0, 7)]) }), libc::EINVAL);
 }
 
 #[test]

@@ -119,10 +119,12 @@ fn a_tag_comes_when_its_file_is_replaced_and_when_the_table_goes() {
     let Some(mut ring) = ring() else { return };
     let file = zeros();
     let tagged = [(Some(file.as_fd()), 71), (Some(file.as_fd()), 72), (None, 0)];
-    let files = ring.register_files_tagged(&tagged).expect("files");
+    // SAFETY: no request of these tests that lends memory has this `user_data`.
+    let files = unsafe { ring.register_files_tagged(&tagged) }.expect("files");
     assert_eq!(completions(&mut ring), []);
     let change = [(FileChange::Put(file.as_fd()), 73)];
-    assert_eq!(files.update_tagged(0, &change).expect("updated"), 1);
+    // SAFETY: no request of these tests that lends memory has this `user_data`.
+    assert_eq!(unsafe { files.update_tagged(0, &change) }.expect("updated"), 1);
     assert_eq!(completions(&mut ring), [(71, 0)]);
     drop(files);
     let mut rest = completions(&mut ring);
@@ -133,9 +135,12 @@ fn a_tag_comes_when_its_file_is_replaced_and_when_the_table_goes() {
 #[test]
 fn an_empty_slot_has_no_tag() {
     let Some(ring) = ring() else { return };
-    assert_eq!(errno(ring.register_files_tagged(&[(None, 7)])), libc::EINVAL);
+    // SAFETY: refused.
+    assert_eq!(errno(unsafe { ring.register_files_tagged(&[(None, 7)]) }), libc::EINVAL);
     let files = ring.register_files_sparse(1).expect("files");
-    assert_eq!(errno(files.update_tagged(0, &[(FileChange::Clear, 7)])), libc::EINVAL);
+    // SAFETY: refused.
+    let tagged = unsafe { files.update_tagged(0, &[(FileChange::Clear, 7)]) };
+    assert_eq!(errno(tagged), libc::EINVAL);
 }
 
 /// A socket into a slot of the kernel's choice: the result is the slot.

@@ -24,7 +24,9 @@ use crate::sys::pages::Pages;
 ///
 /// A buffer that was registered with a tag other than 0 announces its release: a completion comes whose
 /// `user_data` is the tag, with result 0 and no flags, when it was replaced or unregistered and the last
-/// request that uses it has ended. Tags and the `user_data` of submissions share one space. Linux 5.13.
+/// request that uses it has ended. Tags and the `user_data` of submissions share one space, so keep a range for
+/// them: a tag that is taken for the end of a request lets its memory go while the kernel still uses it.
+/// Linux 5.13.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -114,7 +116,11 @@ impl Ring {
     /// # Errors
     ///
     /// As [`Ring::register_buffers`]; `EINVAL` also for a tag on an empty slot.
-    pub fn register_buffers_tagged(&self, buffers: &[(usize, u64)]) -> io::Result<Buffers> {
+    ///
+    /// # Safety
+    ///
+    /// Nobody takes the completions of the [tags](Buffers#tags) for those of requests.
+    pub unsafe fn register_buffers_tagged(&self, buffers: &[(usize, u64)]) -> io::Result<Buffers> {
         let (slots, mut iovecs) = allocate(buffers.iter().map(|(len_bytes, _)| *len_bytes))?;
         let mut tags: Vec<u64> = buffers.iter().map(|(_, tag)| *tag).collect();
         let register = RsrcRegister {
@@ -214,7 +220,15 @@ impl Buffers {
     /// # Errors
     ///
     /// As [`Buffers::update`]; `EINVAL` also for a tag on an empty slot.
-    pub fn update_tagged(&mut self, first: u32, buffers: &[(usize, u64)]) -> io::Result<u32> {
+    ///
+    /// # Safety
+    ///
+    /// As [`Ring::register_buffers_tagged`].
+    pub unsafe fn update_tagged(
+        &mut self,
+        first: u32,
+        buffers: &[(usize, u64)],
+    ) -> io::Result<u32> {
         let (held, mut iovecs) = allocate(buffers.iter().map(|(len_bytes, _)| *len_bytes))?;
         let mut tags: Vec<u64> = buffers.iter().map(|(_, tag)| *tag).collect();
         // SAFETY: the memory is put into the table by `replace`.

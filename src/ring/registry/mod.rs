@@ -21,6 +21,13 @@
 //! # }
 //! ```
 //!
+//! # Completions that no request made
+//!
+//! Whoever pushed a request that lends memory takes the completion with its `user_data` for its end. Tags of
+//! files and buffers, messages and events post completions with any `user_data`; so what asks for them is
+//! `unsafe`, with one contract: nobody takes them for those of requests. A range of `user_data` kept for them
+//! does it.
+//!
 //! # Memory
 //!
 //! Memory that the kernel keeps beyond a call is owned by the value that registered it, in pages of its own:

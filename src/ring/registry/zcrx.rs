@@ -69,7 +69,11 @@ impl<'a> ZcrxSetup<'a> {
     }
 
     /// Posts a completion with this `user_data` when one of `events` has happened. Newer than Linux 7.0.
-    pub fn events(self, user_data: u64, events: &[ZcrxEvent]) -> ZcrxSetup<'a> {
+    ///
+    /// # Safety
+    ///
+    /// Nobody takes that completion for that of a request.
+    pub unsafe fn events(self, user_data: u64, events: &[ZcrxEvent]) -> ZcrxSetup<'a> {
         let mask = events.iter().fold(0, |mask, event| mask | 1u32.wrapping_shl(event.0));
         ZcrxSetup { events: Some((user_data, mask)), ..self }
     }
