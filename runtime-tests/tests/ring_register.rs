@@ -13,6 +13,8 @@ mod clones;
 mod eventfd;
 #[path = "ring_register/files.rs"]
 mod files;
+#[path = "ring_register/odd_rings.rs"]
+mod odd_rings;
 #[path = "ring_register/personality.rs"]
 mod personality;
 #[path = "ring_register/query_chain.rs"]

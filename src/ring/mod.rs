@@ -55,7 +55,7 @@ mod push;
 mod queues;
 mod reap;
 mod refusal;
-mod registry;
+pub mod registry;
 mod resize;
 mod setup;
 mod sqe;
@@ -73,6 +73,7 @@ pub use push::{Entry128, Link, PushError};
 pub use queues::KernelSide;
 pub use reap::Drain;
 pub use refusal::{SetupError, Step};
+#[doc(inline)]
 pub use registry::{
     BpfFilter, BpfInstruction, Buffers, Clock, CloneRange, CpuSet, Eventfd, FileChange, Files,
     FixedBuf, FixedBufMut, Known, KnownOpcodes, KnownQueues, KnownZcrx, NapiSettings, Personality,

@@ -95,6 +95,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri advises no memory")]
     fn a_piece_goes_back_with_the_area_in_place_of_what_the_completion_said() {
         let mut refill = refill(2).expect("a ring");
         assert!(refill.push(7 << 48 | 4096, 100));
@@ -102,6 +103,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri advises no memory")]
     fn a_full_refill_ring_takes_no_more_until_the_kernel_has_taken_some() {
         let mut refill = refill(2).expect("a ring");
         assert!(refill.push(0, 1) && refill.push(1, 1));
@@ -113,6 +115,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri advises no memory")]
     fn a_refill_ring_outside_of_its_memory_is_refused() {
         let error = refill(256).expect_err("256 entries of 16 bytes behind byte 64 of 4,096");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
