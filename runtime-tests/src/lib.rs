@@ -13,6 +13,8 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+pub mod rings;
+
 use uring::fd::Fd;
 use uring::sim::Sim;
 use uring::{Builder, Runtime, op};

@@ -58,7 +58,9 @@ impl Capabilities {
     ///
     /// As [`Capabilities::of_kernel`].
     pub fn by_trial() -> Result<Capabilities, SetupError> {
-        let ring = Setup::new(1).build()?;
+        // Zero-copy receive is refused where completions are small, before anything else is looked at.
+        let large = Setup::new(1).require(SetupFlags::CQE32).build();
+        let ring = large.or_else(|_| Setup::new(1).build())?;
         let features = ring.report().features();
         let is_taken = |call: &RegisterOp| takes_register_call(&ring, *call, features);
         Ok(Capabilities {

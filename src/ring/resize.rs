@@ -26,7 +26,11 @@ impl Ring {
     pub fn resize(&mut self, entries: u32, cq_entries: Option<u32>) -> io::Result<()> {
         self.in_reach()?;
         let fd = self.registrar()?;
-        if self.report.flags().contains(SetupFlags::NO_MMAP) || fd.fd().is_none() {
+        let own = self.report.flags();
+        let has_array = !own.contains(SetupFlags::NO_SQARRAY);
+        let lent = own.contains(SetupFlags::NO_MMAP) || fd.fd().is_none();
+        let array_head = self.queues.array_head();
+        if lent || has_array && array_head.is_none() {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
         let mut flags = SetupFlags::CLAMP;
@@ -41,7 +45,11 @@ impl Ring {
         self.queues.publish();
         // SAFETY: one `io_uring_params`, used during the call only: the new queues are the kernel's memory.
         unsafe { fd.register(RegisterOp::REGISTER_RESIZE_RINGS, &raw mut params, 1)? };
-        params.flags = self.report.flags().bits();
+        params.flags = own.bits();
+        if let (true, 0, Some(head)) = (has_array, params.sq_off.array, array_head) {
+            // Linux 6.18 does not say where the array of the new queues lies.
+            params.sq_off.array = Sizes::array_at(&params, head);
+        }
         // Nobody writes to the old queues any more, so that nothing there is true. They make room at once.
         self.queues.abandon();
         self.unmapped = Some(Box::new(params));

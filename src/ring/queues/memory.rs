@@ -145,10 +145,19 @@ impl Sizes {
     /// Of queues that are still to be made: a head of 64 bytes, the completions, and the array of indices
     /// whether or not there will be one.
     pub(crate) fn wanted(flags: SetupFlags, sq_entries: u32, cq_entries: u32) -> Sizes {
-        const HEAD_BYTES: usize = 64;
+        // Linux 6.18 doubles the head together with the completions.
+        let head_bytes = 64 << Shape::of_completions(flags).shift();
         let (cqes, sqes) = Sizes::of_entries(flags, sq_entries, cq_entries);
-        let array_at = (HEAD_BYTES + cqes).next_multiple_of(64);
+        let array_at = (head_bytes + cqes).next_multiple_of(64);
         Sizes { rings: array_at + sq_entries as usize * size_of::<u32>(), entries: sqes }
+    }
+
+    /// Where the kernel puts the array of indices: behind the completions, where a cache line starts, and
+    /// behind a head of `head_bytes`.
+    pub(crate) fn array_at(params: &Params, head_bytes: u32) -> u32 {
+        let flags = SetupFlags::from_bits_retain(params.flags);
+        let (cqes, _) = Sizes::of_entries(flags, params.sq_entries, params.cq_entries);
+        (head_bytes as usize + cqes).next_multiple_of(64) as u32
     }
 
     fn of_entries(flags: SetupFlags, sq_entries: u32, cq_entries: u32) -> (usize, usize) {

@@ -45,6 +45,8 @@ pub(crate) struct Queues {
     cq: Completions,
     /// Who may touch the memory.
     process: Process,
+    /// The size of the head with which [`Sizes::array_at`] is true; none if it never is.
+    array_head: Option<u32>,
     /// Owned so that the pointers of `sq` and `cq` stay valid.
     memory: Memory,
 }
@@ -78,7 +80,9 @@ impl Queues {
         let sq = Submissions::new(&memory, params, Shape::of_submissions(flags))?;
         let cq = Completions::new(&memory, params, Shape::of_completions(flags))?;
         let process = memory.made_by();
-        let mut queues = Queues { sq, cq, process, memory };
+        let mut heads = [params.cq_off.cqes, params.cq_off.cqes.saturating_mul(2)].into_iter();
+        let array_head = heads.find(|head| params.sq_off.array == Sizes::array_at(params, *head));
+        let mut queues = Queues { sq, cq, process, array_head, memory };
         if !flags.contains(SetupFlags::NO_SQARRAY) {
             queues.write_array(params)?;
         }
@@ -89,6 +93,13 @@ impl Queues {
     /// and for all.
     fn write_array(&mut self, params: &Params) -> io::Result<()> {
         let entries = params.sq_entries;
+        let completions_end = Sizes::described(&Params {
+            flags: params.flags | SetupFlags::NO_SQARRAY.bits(),
+            ..*params
+        });
+        if (params.sq_off.array as usize) < completions_end.rings {
+            return Err(invalid("the kernel described an array of indices among the completions"));
+        }
         let rings = self.memory.rings();
         let array: NonNull<AtomicU32> = place(rings, params.sq_off.array, u64::from(entries))?;
         for index in 0..entries {
@@ -143,6 +154,11 @@ impl Queues {
             unsafe { word.as_ref() }.store(value, Ordering::Relaxed);
         }
         Queues::new(memory, &params)
+    }
+
+    /// What [`Sizes::array_at`] is to be told for queues of other sizes; none if nobody knows.
+    pub(crate) fn array_head(&self) -> Option<u32> {
+        self.array_head
     }
 
     /// Whether the memory may be touched: it is there, and this is the process that has it.
