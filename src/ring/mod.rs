@@ -47,6 +47,7 @@ mod address;
 mod cqe;
 mod fd;
 mod kernel;
+pub mod provided;
 mod queues;
 mod setup;
 mod sqe;
@@ -55,6 +56,10 @@ pub use address::Address;
 pub use cqe::Cqe;
 pub use fd::RingId;
 pub use kernel::{Enter, Interrupt, Kernel};
+pub use provided::{
+    BufGroup, BufRing, BufRingSetup, ClassicBuffers, ControlMessage, ControlMessages, Lease,
+    Leases, RecvMsgOut,
+};
 pub use queues::KernelSide;
 pub use setup::{Setup, SetupError, SetupReport, Step};
 pub use sqe::{At, Entry, MultiSqe, Sqe, Target};
@@ -295,7 +300,6 @@ impl Ring {
     }
 
     /// What things are registered through.
-    #[expect(dead_code, reason = "the register calls land next")]
     pub(crate) fn registrar(&self) -> io::Result<Rc<RingFd>> {
         match &self.backend {
             Backend::Linux(linux) => Ok(Rc::clone(linux.fd())),
