@@ -19,6 +19,9 @@ use crate::sys::mapping::Mapping;
 /// The most buffers that a ring has room for.
 const MAX_ENTRIES: u32 = 1 << 15;
 
+/// The kernel's rings are mapped from offsets that have 11 bits for the number of the group.
+const MAX_MAPPED_GROUP: u16 = (1 << 11) - 1;
+
 /// How to make a [`BufRing`]. `io_uring_register_buf_ring(3)`.
 ///
 /// ```no_run
@@ -59,7 +62,7 @@ impl BufRingSetup {
         }
     }
 
-    /// The number by which submissions name the group, of which a ring has 65,536.
+    /// The number by which submissions name the group; a ring has 65,536 of them.
     pub fn group(mut self, group: u16) -> BufRingSetup {
         self.group = group;
         self
@@ -98,7 +101,8 @@ impl BufRingSetup {
     }
 
     /// Has the kernel allocate the ring (not the buffers), and maps it from there (`IOU_PBUF_RING_MMAP`,
-    /// Linux 6.4). Saves pinning pages of ours, which counts against `RLIMIT_MEMLOCK`.
+    /// Linux 6.4). Saves pinning pages of ours, which counts against `RLIMIT_MEMLOCK`. Only groups with a
+    /// number below 2048 can be mapped.
     pub fn kernel_memory(mut self) -> BufRingSetup {
         self.flags |= PbufRingFlags::MMAP;
         self
@@ -109,11 +113,15 @@ impl BufRingSetup {
     /// # Errors
     ///
     /// `EINVAL` for a number of buffers that is 0, no power of two or too large, for buffers of no bytes, on
-    /// kernels before Linux 5.19, and with [`kernel_memory`](BufRingSetup::kernel_memory) before 6.4;
+    /// kernels before Linux 5.19, and with [`kernel_memory`](BufRingSetup::kernel_memory) before 6.4 or for
+    /// a group whose number is too large for it;
     /// `EEXIST` if the group is in use; `ENOMEM`; `EOPNOTSUPP` on a kernel in user space.
     pub fn build(&self, ring: &Ring) -> io::Result<BufRing> {
         let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
         if !self.entries.is_power_of_two() || self.entries > MAX_ENTRIES || self.each_bytes == 0 {
+            return Err(invalid());
+        }
+        if self.flags.contains(PbufRingFlags::MMAP) && self.group > MAX_MAPPED_GROUP {
             return Err(invalid());
         }
         let entries = self.entries as u16;

@@ -71,7 +71,7 @@ pub(super) fn pool(consumption: Consumption, returns: Returns) -> Rc<Pool> {
     let single = consumption == Consumption::Single;
     let pool = Pool::new(ledger, buffers, (!single).then_some(entries), returns);
     if single {
-        pool.books(|ledger| (0..COUNT).for_each(|id| drop(ledger.provide(id, EACH_BYTES))));
+        pool.books(|ledger| (0..COUNT).all(|id| ledger.provide(id, EACH_BYTES).is_some()));
     } else {
         pool.provide_idle(u32::from(COUNT));
     }

@@ -14,6 +14,9 @@ const CONTROL_HEAD_BYTES: usize = size_of::<usize>() + 2 * size_of::<i32>();
 
 /// A message that a multishot `recvmsg` put into a provided buffer (`IORING_RECV_MULTISHOT`, Linux 6.0).
 ///
+/// An empty datagram is a message as well; it ends the request, as its completion says by not being
+/// [`more`](crate::ring::Cqe::more).
+///
 /// The buffer has a head, then room for the sender's address and for control messages, as large as the
 /// submission's `msghdr` said, and the payload behind. All lengths in it are checked against what there is.
 ///
