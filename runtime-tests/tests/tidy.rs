@@ -29,7 +29,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("ring/fd.rs", "arguments of register calls"),
     ("ring/kernel.rs", "arguments of register calls; the contract of a kernel in user space"),
     ("ring/mod.rs", "the push contract"),
-    ("ring/provided/memory.rs", "entries and buffers lie in memory of ours, entries are atomic words"),
+    (
+        "ring/provided/memory.rs",
+        "entries and buffers lie in memory of ours, entries are atomic words",
+    ),
     ("ring/provided/pool.rs", "an idle buffer is ours"),
     ("ring/provided/lease.rs", "leased bytes have one owner: the take contract"),
     ("ring/provided/buf_ring.rs", "arguments of register calls; the take contract"),

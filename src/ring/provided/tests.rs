@@ -320,6 +320,34 @@ fn a_whole_buffer_with_nothing_in_it_comes_back_when_the_kernel_has_run_out() {
 }
 
 #[test]
+fn bytes_without_the_flag_leave_the_buffer_with_the_kernel_that_has_some_left() {
+    let mut kernel = FakeKernel::filled(1, 10, Consumption::Incremental);
+    kernel.receive(4, false);
+    let (cqe, _) = kernel.completions.pop_front().expect("a completion");
+    // As Linux before 7.0 says it after a read of a regular file that asked for less than a whole buffer.
+    let cqe = Cqe::new(0, cqe.raw_result(), CqeFlags::BUFFER.bits());
+    drop(kernel.pool.take(cqe, |_, _| false).expect("a lease"));
+    assert_eq!(kernel.available(), 1, "not twice in the ring");
+    kernel.receive(6, false);
+    assert_eq!(kernel.next(), [[2; 6]]);
+    assert_eq!(kernel.available(), 1);
+}
+
+#[test]
+fn whole_buffers_may_be_taken_in_any_order_where_pieces_are_allowed() {
+    let mut kernel = FakeKernel::filled(2, 10, Consumption::Incremental);
+    // A read that asked for a whole buffer, and found four bytes.
+    kernel.pool.entries().consume(0, 10);
+    kernel.head += 1;
+    kernel.completions.push_back((Cqe::new(0, 4, CqeFlags::BUFFER.bits()), 0));
+    kernel.receive(10, false);
+    // The second one goes back over the entry of the first.
+    drop(kernel.take(1).expect("a lease"));
+    assert_eq!(kernel.next(), [[0; 4]]);
+    assert_eq!(kernel.available(), 2);
+}
+
+#[test]
 fn impossible_completions_are_refused_and_change_nothing() {
     let kernel = FakeKernel::filled(2, 10, Consumption::Whole);
     let used = CqeFlags::BUFFER.bits();
