@@ -14,7 +14,6 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use uring::fd::Fd;
-use uring::ring::Cqe;
 use uring::sim::Sim;
 use uring::{Builder, Runtime, op};
 
@@ -114,7 +113,7 @@ pub fn kernels() -> Vec<On> {
 /// A descriptor of the simulation that nobody owns yet.
 fn adopted(number: RawFd) -> Fd {
     // SAFETY: the simulation has just made it, for us alone.
-    unsafe { op::new_fd(Cqe::new(0, number, 0)) }.expect("a descriptor")
+    unsafe { Fd::from_raw(number) }
 }
 
 /// A pipe of Linux, `pipe2(2)`; std has none before Rust 1.87.
@@ -297,6 +296,11 @@ impl uring::buf::IoBufMut for NotedBuf {
     unsafe fn set_filled(&mut self, n: usize) {
         // SAFETY: the contract of this very function.
         unsafe { self.bytes.set_filled(n) }
+    }
+
+    unsafe fn set_filled_part(&mut self, start: usize, n: usize) {
+        // SAFETY: the contract of this very function.
+        unsafe { self.bytes.set_filled_part(start, n) }
     }
 }
 
