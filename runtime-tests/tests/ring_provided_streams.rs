@@ -222,6 +222,33 @@ fn tempfile() -> std::os::fd::OwnedFd {
 }
 
 #[test]
+fn a_multishot_read_of_a_pipe_takes_a_buffer_each_time_until_the_end() {
+    for setup in [BufRingSetup::new(4, 100), BufRingSetup::new(2, 100).incremental()] {
+        let mut ring = ring();
+        let Some(buffers) = group(&ring, &setup) else { return };
+        if !ring.supports(Opcode::READ_MULTISHOT) {
+            return skip("IORING_OP_READ_MULTISHOT (6.7)");
+        }
+        let all = buffers.with_kernel();
+        let (reader, writer) = pipe();
+        let mut writer = std::fs::File::from(writer);
+        push(&mut ring, select(Opcode::READ_MULTISHOT, &reader, buffers.group()));
+        for round in 0..50u8 {
+            writer.write_all(&[round; 25]).expect("written");
+            let cqe = next(&mut ring);
+            assert!(cqe.more());
+            assert_eq!(one(&buffers, cqe)[..], [round; 25]);
+        }
+        drop(writer);
+        let cqe = next(&mut ring);
+        assert_eq!((cqe.raw_result(), cqe.more()), (0, false));
+        // SAFETY: a completion of a request that selected from this group, passed once.
+        drop(unsafe { buffers.take(cqe) }.expect("the end"));
+        assert_eq!(buffers.with_kernel(), all);
+    }
+}
+
+#[test]
 fn a_bundle_fills_several_buffers_at_once() {
     let mut ring = ring();
     let Some(buffers) = group(&ring, &BufRingSetup::new(8, 100)) else { return };
