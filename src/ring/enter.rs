@@ -49,7 +49,7 @@ enum Limit {
 ///
 /// Eight bytes on most machines, as the kernel has it; `libc::sigset_t` is larger, and its size is refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Signals([u64; SIGSET_WORDS]);
+pub struct Signals(pub(super) [u64; SIGSET_WORDS]);
 
 impl Signals {
     /// No signal.

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::sys::abi::{EnterFlags, Features, RegisterFlags, RegisterOp, RsrcUpdate};
+use crate::sys::abi::{EnterFlags, Features, Params, RegisterFlags, RegisterOp, RsrcUpdate};
 use crate::sys::process::Process;
 use crate::sys::syscall::{self, NewRing};
 
@@ -127,8 +127,22 @@ impl Drop for RingFd {
         let mut update = RsrcUpdate { offset, ..RsrcUpdate::default() };
         let op = RegisterOp::UNREGISTER_RING_FDS;
         // SAFETY: one `io_uring_rsrc_update`, used during the call only.
-        let _ = unsafe { self.register(op, &raw mut update, 1) };
+        let done = unsafe { self.register(op, &raw mut update, 1) };
+        if done.is_err_and(|error| error.raw_os_error() == Some(libc::EACCES)) {
+            unregister_by_another_ring(update);
+        }
     }
+}
+
+/// Gives an index back for a ring that its restrictions do not let do so. The table is the thread's, so a ring
+/// made for the purpose will do.
+fn unregister_by_another_ring(mut update: RsrcUpdate) {
+    let mut params = Params::default();
+    // SAFETY: a ring whose memory is the kernel's own, which is never mapped.
+    let Ok(NewRing::Fd(fd)) = (unsafe { syscall::setup(1, &mut params) }) else { return };
+    let op = RegisterOp::UNREGISTER_RING_FDS;
+    // SAFETY: one `io_uring_rsrc_update`, used during the call only.
+    let _ = unsafe { syscall::register(fd.as_raw_fd(), op.0, &raw mut update, 1) };
 }
 
 impl fmt::Debug for RingFd {

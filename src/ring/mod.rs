@@ -102,6 +102,7 @@ mod capabilities;
 mod cqe;
 mod enter;
 mod fd;
+mod ids;
 mod kernel;
 mod ladder;
 mod memory;
@@ -109,6 +110,7 @@ mod push;
 mod queues;
 mod reap;
 mod refusal;
+pub mod registry;
 mod resize;
 mod setup;
 mod sqe;
@@ -118,6 +120,7 @@ pub use capabilities::Capabilities;
 pub use cqe::{BigCqe, Cqe};
 pub use enter::{Signals, WaitFor};
 pub use fd::RingId;
+pub use ids::{BufGroup, PersonalityId, Slot, ZcrxId};
 pub use kernel::{Enter, Interrupt, Kernel};
 pub use ladder::Rung;
 pub use memory::RingMemory;
@@ -125,6 +128,14 @@ pub use push::{Entry128, Link, PushError};
 pub use queues::KernelSide;
 pub use reap::Drain;
 pub use refusal::{SetupError, Step};
+#[doc(inline)]
+pub use registry::{
+    BpfFilter, BpfInstruction, Buffers, Clock, CloneRange, CpuSet, Eventfd, FileChange, Files,
+    FixedBuf, FixedBufMut, Known, KnownOpcodes, KnownQueues, KnownZcrx, NapiSettings, Personality,
+    Probe, Region, RegionSetup, RegisteredRingFd, Restrictions, SyncCancel, WaitArgs, WaitSlot,
+    WorkerAffinity, WorkerLimits, ZcrxQueue, ZcrxSetup, filter_task, query, query_opcodes,
+    query_queues, query_zcrx, restrict_task, send_message,
+};
 pub use setup::{Setup, SetupReport};
 pub use sqe::{At, Entry, MultiSqe, Sqe, Target};
 

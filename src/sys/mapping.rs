@@ -30,6 +30,11 @@ impl Mapping {
         Mapping::map(len_bytes, flags, -1, 0)
     }
 
+    /// Maps zeroed memory of our own that takes its pages when they are first touched.
+    pub(crate) fn untouched(len_bytes: usize) -> io::Result<Mapping> {
+        Mapping::map(len_bytes, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
+    }
+
     fn map(len_bytes: usize, flags: i32, fd: i32, offset: i64) -> io::Result<Mapping> {
         let made_by = Process::current()?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
