@@ -106,6 +106,7 @@ mod ids;
 mod kernel;
 mod ladder;
 mod memory;
+pub mod provided;
 mod push;
 mod queues;
 mod reap;
@@ -124,6 +125,10 @@ pub use ids::{BufGroup, PersonalityId, Slot, ZcrxId};
 pub use kernel::{Enter, Interrupt, Kernel};
 pub use ladder::Rung;
 pub use memory::RingMemory;
+pub use provided::{
+    BufRing, BufRingSetup, ClassicBuffers, ControlMessage, ControlMessages, Lease, Leases,
+    RecvMsgOut,
+};
 pub use push::{Entry128, Link, PushError};
 pub use queues::KernelSide;
 pub use reap::Drain;
