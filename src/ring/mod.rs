@@ -46,18 +46,26 @@ pub mod abi {
 mod address;
 mod cqe;
 mod fd;
+mod ids;
 mod kernel;
 mod queues;
+mod registry;
 mod setup;
 mod sqe;
 
 pub use address::Address;
 pub use cqe::Cqe;
 pub use fd::RingId;
+pub use ids::{BufGroup, BufIndex, PersonalityId, Slot, ZcrxId};
 pub use kernel::{Enter, Interrupt, Kernel};
 pub use queues::KernelSide;
+pub use registry::{FixedBuf, FixedBufMut};
 pub use setup::{Setup, SetupError, SetupReport, Step};
-pub use sqe::{At, Entry, MultiSqe, Sqe, Target};
+pub use sqe::{
+    Advice, At, CancelKey, ChildInfo, Entry, Entry128, EpollChange, FileAdvice, FutexWaiter,
+    Install, IoVecs, MsgHeader, MsgRooms, MultiSqe, OpenHow, Rooms, Slices, SlotUpdate, Sqe,
+    Sqe128, Target, WaitFor,
+};
 
 pub use crate::sys::abi::{
     AcceptFlags, BpfCommand, BpfFilterFlags, CancelFlags, CloneBuffersFlags, CqFlags, CqeFlags,
