@@ -59,7 +59,13 @@ pub use fd::RingId;
 pub use ids::{BufGroup, BufIndex, PersonalityId, Slot, ZcrxId};
 pub use kernel::{Enter, Interrupt, Kernel};
 pub use queues::KernelSide;
-pub use registry::{FixedBuf, FixedBufMut};
+pub use registry::{
+    BpfFilter, BpfInstruction, Buffers, Clock, CloneRange, CpuSet, Eventfd, FileChange, Files,
+    FixedBuf, FixedBufMut, KnownOpcodes, KnownQueues, KnownZcrx, NapiSettings, Personality, Probe,
+    Region, RegionSetup, RegisteredRingFd, Restrictions, SyncCancel, WaitArgs, WaitSlot,
+    WorkerAffinity, WorkerLimits, ZcrxQueue, ZcrxSetup, filter_task, query_opcodes, query_queues,
+    query_zcrx, restrict_task, send_message,
+};
 pub use setup::{Setup, SetupError, SetupReport, Step};
 pub use sqe::{
     Advice, At, CancelKey, ChildInfo, Entry, Entry128, EpollChange, FileAdvice, FutexWaiter,
@@ -303,7 +309,6 @@ impl Ring {
     }
 
     /// What things are registered through.
-    #[expect(dead_code, reason = "the register calls land next")]
     pub(crate) fn registrar(&self) -> io::Result<Rc<RingFd>> {
         match &self.backend {
             Backend::Linux(linux) => Ok(Rc::clone(linux.fd())),

@@ -21,7 +21,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use super::{Cqe, PushError};
-use crate::sys::abi::{CqOffsets, Params, RawCqe, RawSqe, SetupFlags, SqFlags, SqOffsets};
+use crate::sys::abi::{CqFlags, CqOffsets, Params, RawCqe, RawSqe, SetupFlags, SqFlags, SqOffsets};
 use crate::sys::mapping::Mapping;
 
 /// The memory that holds the two queues: mapped from a ring, or allocated for a kernel in user space.
@@ -86,6 +86,7 @@ struct Completions {
     head: NonNull<AtomicU32>,
     tail: NonNull<AtomicU32>,
     overflow: NonNull<AtomicU32>,
+    flags: NonNull<AtomicU32>,
     entries: NonNull<RawCqe>,
     mask: u32,
 }
@@ -129,6 +130,7 @@ impl Queues {
             head: place(rings, cq.head, 1)?,
             tail: place(rings, cq.tail, 1)?,
             overflow: place(rings, cq.overflow, 1)?,
+            flags: place(rings, cq.flags, 1)?,
             entries: place(rings, cq.cqes, params.cq_entries)?,
             mask: params.cq_entries - 1,
         };
@@ -167,6 +169,7 @@ impl Queues {
                 head: 8,
                 tail: 12,
                 overflow: 44,
+                flags: 40,
                 cqes: CQES_AT,
                 ..CqOffsets::default()
             },
@@ -240,6 +243,18 @@ impl Queues {
         self.cq.overflow().load(Ordering::Relaxed)
     }
 
+    /// `IORING_CQ_*`, as we show them to the kernel.
+    pub(crate) fn cq_flags(&self) -> CqFlags {
+        CqFlags::from_bits_retain(self.cq.flags().load(Ordering::Relaxed))
+    }
+
+    /// Shows or hides `IORING_CQ_*` bits to the kernel, which only reads them.
+    pub(crate) fn show_cq_flags(&mut self, which: CqFlags, shown: bool) {
+        let mut flags = self.cq_flags();
+        flags.set(which, shown);
+        self.cq.flags().store(flags.bits(), Ordering::Relaxed);
+    }
+
     /// Copies completions out, oldest first, and gives their places back to the kernel, once for all.
     pub(crate) fn copy_cqes(&mut self, out: &mut [Cqe]) -> usize {
         let head = self.cq.head().load(Ordering::Relaxed);
@@ -301,6 +316,11 @@ impl Completions {
     fn overflow(&self) -> &AtomicU32 {
         // SAFETY: the safety invariant of this module.
         unsafe { self.overflow.as_ref() }
+    }
+
+    fn flags(&self) -> &AtomicU32 {
+        // SAFETY: the safety invariant of this module.
+        unsafe { self.flags.as_ref() }
     }
 }
 

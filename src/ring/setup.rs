@@ -56,6 +56,7 @@ pub struct Setup {
     entries: u32,
     cq_entries: Option<u32>,
     sqpoll_idle: Option<Duration>,
+    disabled: bool,
     first_rung: usize,
 }
 
@@ -63,7 +64,7 @@ impl Setup {
     /// A ring with room for `entries` submissions at a time, rounded up to a power of two and cut at
     /// 32,768. How many operations are in flight is not limited by it.
     pub fn new(entries: u32) -> Setup {
-        Setup { entries, cq_entries: None, sqpoll_idle: None, first_rung: 0 }
+        Setup { entries, cq_entries: None, sqpoll_idle: None, disabled: false, first_rung: 0 }
     }
 
     /// Room for another number of submissions; see [`Setup::new`].
@@ -86,6 +87,13 @@ impl Setup {
     /// It needs a core of its own to pay; deferred and cooperative completion do not go with it.
     pub fn sqpoll(mut self, idle: Duration) -> Setup {
         self.sqpoll_idle = Some(idle);
+        self
+    }
+
+    /// Makes a ring that takes no submissions before it is enabled ([`Ring::enable`]), so that it can be
+    /// restricted first. `IORING_SETUP_R_DISABLED`, Linux 5.10.
+    pub fn disabled(mut self) -> Setup {
+        self.disabled = true;
         self
     }
 
@@ -161,6 +169,9 @@ impl Setup {
                 | SetupFlags::SINGLE_ISSUER;
             flags |= SetupFlags::SQPOLL;
             params.sq_thread_idle = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
+        }
+        if self.disabled {
+            flags |= SetupFlags::R_DISABLED;
         }
         params.flags = flags.bits();
         params

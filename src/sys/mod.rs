@@ -6,4 +6,5 @@
 
 pub(crate) mod abi;
 pub(crate) mod mapping;
+pub(crate) mod pages;
 pub(crate) mod syscall;
