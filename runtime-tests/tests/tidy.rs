@@ -31,7 +31,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("ring/mod.rs", "the push contract"),
     ("ring/sqe/mod.rs", "the door for operations this crate does not know"),
     ("ring/sqe/buffers.rs", "buffers of a group are lent beyond the borrow"),
-    ("ring/sqe/command.rs", "a command or option with addresses in it is the caller's to vouch for"),
+    (
+        "ring/sqe/command.rs",
+        "a command or option with addresses in it is the caller's to vouch for",
+    ),
     ("ring/sqe/memory.rs", "advice that drops content is the caller's to vouch for"),
     ("ring/sqe/msg_ring.rs", "a posted completion is not taken for another request's"),
     ("ring/sqe/poll.rs", "a new name is not taken for another request's"),

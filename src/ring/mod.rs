@@ -68,9 +68,9 @@ pub use registry::{
 };
 pub use setup::{Setup, SetupError, SetupReport, Step};
 pub use sqe::{
-    Advice, At, CancelKey, ChildInfo, Entry, Entry128, EpollChange, FileAdvice, FutexWaiter,
-    Install, IoVecs, MsgHeader, MsgRooms, MultiSqe, OpenHow, Rooms, Slices, SlotUpdate, Sqe,
-    Sqe128, Target, WaitFor,
+    Advice, At, CancelKey, ChildId, ChildInfo, Entry, Entry128, EpollChange, FileAdvice,
+    FutexWaiter, Install, IoVecs, MsgHeader, MsgRooms, MultiSqe, OpenHow, Rooms, Slices,
+    SlotUpdate, Sqe, Sqe128, Target,
 };
 
 pub use crate::sys::abi::{

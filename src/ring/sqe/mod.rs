@@ -44,7 +44,7 @@ pub use futex::FutexWaiter;
 pub use memory::Advice;
 pub use message::{MsgHeader, MsgRooms};
 pub use path::OpenHow;
-pub use process::{ChildInfo, WaitFor};
+pub use process::{ChildId, ChildInfo};
 pub use slots::SlotUpdate;
 pub use target::{At, Install, Target};
 pub use vectors::{IoVecs, Rooms, Slices};

@@ -7,7 +7,7 @@ use crate::sys::abi::{Opcode, RawSqe};
 
 /// Which children to wait for, `waitid(2)`.
 #[derive(Clone, Copy, Debug)]
-pub enum WaitFor<'a> {
+pub enum ChildId<'a> {
     /// Any child (`P_ALL`).
     Any,
     /// The child with this process id (`P_PID`).
@@ -79,12 +79,12 @@ impl ChildInfo {
 impl<'a> Sqe<'a> {
     /// Waits for a child to change; `options` is `WEXITED`, `WSTOPPED` and so on, `info` gets what happened.
     /// `waitid(2)`, Linux 6.7.
-    pub fn wait_id(which: WaitFor<'a>, info: Option<&'a mut ChildInfo>, options: i32) -> Sqe<'a> {
+    pub fn wait_id(which: ChildId<'a>, info: Option<&'a mut ChildInfo>, options: i32) -> Sqe<'a> {
         let (kind, id) = match which {
-            WaitFor::Any => (libc::P_ALL, 0),
-            WaitFor::Pid(pid) => (libc::P_PID, pid as i32),
-            WaitFor::Group(group) => (libc::P_PGID, group as i32),
-            WaitFor::PidFd(fd) => (libc::P_PIDFD, fd.as_raw_fd()),
+            ChildId::Any => (libc::P_ALL, 0),
+            ChildId::Pid(pid) => (libc::P_PID, pid as i32),
+            ChildId::Group(group) => (libc::P_PGID, group as i32),
+            ChildId::PidFd(fd) => (libc::P_PIDFD, fd.as_raw_fd()),
         };
         let fields = RawSqe {
             len: kind,

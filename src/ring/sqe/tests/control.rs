@@ -153,12 +153,12 @@ fn children_are_awaited_by_id() {
     let off = at(&info);
     let wait = RawSqe { opcode: 50, splice_fd: libc::WEXITED as u32, ..ZERO };
     assert_eq!(
-        image(Sqe::wait_id(WaitFor::Pid(77), Some(&mut info), libc::WEXITED)),
+        image(Sqe::wait_id(ChildId::Pid(77), Some(&mut info), libc::WEXITED)),
         RawSqe { fd: 77, len: 1, off, ..wait }
     );
-    assert_eq!(image(Sqe::wait_id(WaitFor::Any, None, libc::WEXITED)), wait);
+    assert_eq!(image(Sqe::wait_id(ChildId::Any, None, libc::WEXITED)), wait);
     assert_eq!(
-        image(Sqe::wait_id(WaitFor::PidFd(FILE.as_fd()), None, libc::WEXITED)),
+        image(Sqe::wait_id(ChildId::PidFd(FILE.as_fd()), None, libc::WEXITED)),
         RawSqe { fd: fd(), len: 3, ..wait }
     );
 }
