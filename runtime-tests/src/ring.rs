@@ -108,6 +108,12 @@ impl BareRing {
         cqe
     }
 
+    /// Waits for a completion that another ring posts here.
+    pub fn next_message(&mut self) -> Cqe {
+        self.pending += 1;
+        self.next()
+    }
+
     /// Waits for the next completions, so many, and returns `user_data` and result of each by `user_data`.
     pub fn next_sorted(&mut self, count: usize) -> Vec<(u64, i32)> {
         let cqes = (0..count).map(|_| self.next());

@@ -56,7 +56,7 @@ impl<'a> Sqe<'a> {
 
     /// Sets the time of the link timeout with this `user_data` anew. Linux 5.15.
     pub fn link_timeout_update(user_data: u64, time: &'a Timespec, flags: TimeoutFlags) -> Sqe<'a> {
-        updating(user_data, time, TimeoutFlags::LINK_TIMEOUT_UPDATE | flags & TIME)
+        updating(user_data, time, TimeoutFlags::UPDATE_MASK | flags & TIME)
     }
 
     /// Limits the time of the submission right before it, which must have [`link`](Sqe::link) or

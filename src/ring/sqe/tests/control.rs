@@ -57,7 +57,10 @@ fn timeouts_point_to_their_time() {
     assert_eq!(image(Sqe::timeout_remove(9)), remove);
     let update = RawSqe { off: at(&time), ..remove };
     assert_eq!(image(Sqe::timeout_update(9, &time, abs)), RawSqe { op_flags: 2 | 9, ..update });
-    assert_eq!(image(Sqe::link_timeout_update(9, &time, none)), RawSqe { op_flags: 16, ..update });
+    assert_eq!(
+        image(Sqe::link_timeout_update(9, &time, none)),
+        RawSqe { op_flags: 2 | 16, ..update }
+    );
 }
 
 #[test]
