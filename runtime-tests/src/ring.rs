@@ -129,7 +129,7 @@ impl Drop for BareRing {
             return;
         }
         // What is still in flight has memory of the test's, so it ends before that does.
-        let cancel = Sqe::cancel_matching(CancelKey::ALL).user_data(END);
+        let cancel = Sqe::cancel_matching(CancelKey::ANY).user_data(END);
         // SAFETY: nothing is lent.
         unsafe { self.start(cancel) };
         while self.pending > 0 {

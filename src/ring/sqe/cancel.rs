@@ -21,17 +21,14 @@ pub struct CancelKey<'a> {
     pub file: Option<Target<'a>>,
     /// Those of this operation. Linux 6.6.
     pub opcode: Option<Opcode>,
-    /// All of them, not only the first that is found.
+    /// All that match, not only the first that is found.
     pub all: bool,
 }
 
 impl CancelKey<'_> {
-    /// Any one request.
+    /// Nothing is asked for, so all requests match, and all are cancelled.
     pub const ANY: CancelKey<'static> =
         CancelKey { user_data: None, file: None, opcode: None, all: false };
-
-    /// All requests.
-    pub const ALL: CancelKey<'static> = CancelKey { all: true, ..CancelKey::ANY };
 
     /// The key as the kernel is told of it.
     pub(crate) fn flags(&self) -> CancelFlags {
@@ -58,8 +55,8 @@ impl<'a> Sqe<'a> {
         Sqe::new(Entry::of(Opcode::ASYNC_CANCEL, fields))
     }
 
-    /// Cancels what matches; the result is as of [`Sqe::cancel`], or with [`all`](CancelKey::all) how many
-    /// there were, which may be 0. Linux 5.19.
+    /// Cancels what matches; the result is as of [`Sqe::cancel`], or with [`all`](CancelKey::all) and of
+    /// [`CancelKey::ANY`] how many there were, which may be 0. Linux 5.19.
     pub fn cancel_matching(key: CancelKey<'a>) -> Sqe<'a> {
         let fields = RawSqe {
             addr: key.user_data.unwrap_or(0),

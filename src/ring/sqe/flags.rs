@@ -116,6 +116,9 @@ impl<'a> Sqe<'a> {
     /// Posts no completion unless it fails (`IOSQE_CQE_SKIP_SUCCESS`, Linux 5.17). Not for a submission that
     /// lends memory: without its completion nobody knows when that memory is free again. Zero-copy sends
     /// refuse it (`EINVAL`).
+    ///
+    /// What some operations report is no failure to the kernel, and is hidden too: on Linux 6.18 a failed
+    /// fsync is an example. Neither does it break a [link](Sqe::link).
     pub fn skip_success(self) -> Sqe<'a> {
         self.flag(SqeFlags::CQE_SKIP_SUCCESS)
     }

@@ -46,7 +46,7 @@ impl<'a> Sqe<'a> {
 
     /// Puts files into free slots of the kernel's choice, whose numbers replace the descriptors in `files`
     /// ([`SlotUpdate::chosen`]); the result is how many. `ENFILE` when the table is full. Linux 5.19.
-    pub fn files_install(files: &'a mut [SlotUpdate<'a>]) -> Sqe<'a> {
+    pub fn files_install<'b: 'a>(files: &'a mut [SlotUpdate<'b>]) -> Sqe<'a> {
         let count = files.len();
         Sqe::updating(FILE_INDEX_ALLOC, written_by_kernel(files), count)
     }

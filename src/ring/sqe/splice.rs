@@ -53,7 +53,8 @@ impl<'a> Sqe<'a> {
     pub fn pipe(ends: &'a mut [RawFd; 2], flags: PipeFlags) -> Sqe<'a> {
         let fields =
             RawSqe { addr: written_by_kernel(ends), op_flags: flags.bits(), ..RawSqe::default() };
-        Sqe::new(Entry::of(Opcode::PIPE, fields))
+        // Unlike where there is no file elsewhere, -1 is refused here.
+        Sqe::new(Entry::with_fd(Opcode::PIPE, 0, fields))
     }
 
     /// Makes a pipe in the table of registered files: the numbers of its two slots are written to `slots`.

@@ -58,7 +58,7 @@ impl At<'_> {
 ///
 /// Such a file is in no descriptor table, so it needs no flag to be closed on exec: the constructors leave
 /// `O_CLOEXEC` and `SOCK_CLOEXEC` out, which the kernel refuses here. Without a table of files the result is
-/// `ENXIO`.
+/// `ENXIO`, or `ENFILE` with [`Install::Any`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Install {
     /// A given slot: the result is 0, and a file that was there before is closed (Linux 5.16; before that,

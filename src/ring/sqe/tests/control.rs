@@ -75,12 +75,11 @@ fn cancels_match_by_what_is_given() {
     let key = |key: CancelKey<'_>| image(Sqe::cancel_matching(key));
     assert_eq!(image(Sqe::cancel(9)), RawSqe { addr: 9, ..cancel });
     assert_eq!(key(CancelKey::ANY), RawSqe { op_flags: 4, ..cancel });
-    assert_eq!(key(CancelKey::ALL), RawSqe { op_flags: 5, ..cancel });
-    let of_one = CancelKey { user_data: Some(9), ..CancelKey::ALL };
+    let of_one = CancelKey { user_data: Some(9), all: true, ..CancelKey::ANY };
     assert_eq!(key(of_one), RawSqe { addr: 9, op_flags: 1, ..cancel });
     let on_file = CancelKey { file: Some(file()), ..CancelKey::ANY };
     assert_eq!(key(on_file), RawSqe { fd: fd(), op_flags: 2, ..cancel });
-    let reads = CancelKey { opcode: Some(Opcode::READ), ..CancelKey::ALL };
+    let reads = CancelKey { opcode: Some(Opcode::READ), all: true, ..CancelKey::ANY };
     assert_eq!(key(reads), RawSqe { len: 22, op_flags: 1 | 32, ..cancel });
     let all_three = CancelKey { user_data: Some(9), file: Some(slot(3).into()), ..reads };
     let entry = Sqe::cancel_matching(all_three).into_raw();

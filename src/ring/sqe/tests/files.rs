@@ -223,7 +223,7 @@ fn splices_have_the_output_as_their_file() {
 #[test]
 fn pipes_go_to_descriptors_or_slots() {
     let mut ends = [0; 2];
-    let pipe = RawSqe { opcode: 62, fd: -1, addr: at(&ends), ..ZERO };
+    let pipe = RawSqe { opcode: 62, addr: at(&ends), ..ZERO };
     let cloexec = libc::O_CLOEXEC as u32;
     assert_eq!(
         image(Sqe::pipe(&mut ends, PipeFlags::CLOEXEC)),
