@@ -72,7 +72,7 @@ impl BareRing {
         }
         let mut first = vec![None; self.pending];
         while self.pending > 0 {
-            let cqe = self.next();
+            let cqe = self.next_cqe();
             first[cqe.user_data() as usize].get_or_insert(cqe);
         }
         first.into_iter().map(|cqe| cqe.expect("each has completed")).collect()
@@ -82,7 +82,7 @@ impl BareRing {
     ///
     /// # Safety
     ///
-    /// What it was lent stays lent until its final completion was returned by [`BareRing::next`], or this
+    /// What it was lent stays lent until its final completion was returned by [`BareRing::next_cqe`], or this
     /// was dropped.
     pub unsafe fn start(&mut self, sqe: impl Into<Entry>) {
         // SAFETY: the caller's contract; dropping this waits for the end.
@@ -96,7 +96,7 @@ impl BareRing {
     }
 
     /// Submits, and waits for the next completion.
-    pub fn next(&mut self) -> Cqe {
+    pub fn next_cqe(&mut self) -> Cqe {
         let mut cqes = [Cqe::default()];
         while self.ring.copy_cqes(&mut cqes) == 0 {
             self.ring.submit_and_wait(1, None).expect("a wait");
@@ -111,12 +111,12 @@ impl BareRing {
     /// Waits for a completion that another ring posts here.
     pub fn next_message(&mut self) -> Cqe {
         self.pending += 1;
-        self.next()
+        self.next_cqe()
     }
 
     /// Waits for the next completions, so many, and returns `user_data` and result of each by `user_data`.
     pub fn next_sorted(&mut self, count: usize) -> Vec<(u64, i32)> {
-        let cqes = (0..count).map(|_| self.next());
+        let cqes = (0..count).map(|_| self.next_cqe());
         let mut found: Vec<_> = cqes.map(|cqe| (cqe.user_data(), cqe.raw_result())).collect();
         found.sort_unstable();
         found
@@ -133,7 +133,7 @@ impl Drop for BareRing {
         // SAFETY: nothing is lent.
         unsafe { self.start(cancel) };
         while self.pending > 0 {
-            self.next();
+            self.next_cqe();
         }
     }
 }

@@ -100,7 +100,7 @@ fn connections_are_accepted_into_slots() {
         assert_eq!(ring.run(Sqe::accept_direct(target, None, flags, into)), 0);
         // SAFETY: the listener outlives what the test waits for.
         unsafe { ring.start(MultiSqe::accept_direct(target, flags)) };
-        let shots = [ring.next(), ring.next(), ring.next()];
+        let shots = [ring.next_cqe(), ring.next_cqe(), ring.next_cqe()];
         assert_eq!(shots.map(|cqe| cqe.raw_result()), [0, 1, -libc::ENFILE]);
         assert_eq!(shots.map(|cqe| cqe.more()), [true, true, false]);
         let sends = slots.iter().map(|slot| Sqe::send(Target::from(*slot), b"x", 0));
@@ -273,6 +273,6 @@ fn an_operation_on_a_path_knows_no_slots() {
         };
         // SAFETY: its path lives forever.
         unsafe { ring.start(uring::ring::Entry::from(raw)) };
-        assert_eq!(ring.next().raw_result(), -libc::EBADF);
+        assert_eq!(ring.next_cqe().raw_result(), -libc::EBADF);
     });
 }

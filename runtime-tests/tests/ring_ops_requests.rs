@@ -64,7 +64,7 @@ fn long_submissions_are_not_taken_for_short_ones() {
             let raw = RawSqe { opcode: opcode.0, ..RawSqe::default() };
             // SAFETY: lends nothing.
             unsafe { ring.start(Entry::from(raw)) };
-            assert_eq!(ring.next().raw_result(), -libc::EINVAL);
+            assert_eq!(ring.next_cqe().raw_result(), -libc::EINVAL);
         }
         skipped("this ring has entries of 64 bytes (128: Linux 6.19)");
     });
@@ -93,7 +93,7 @@ fn a_multishot_poll_reports_again_and_again() {
         for _ in 0..3 {
             ring.submit();
             writer.write_all(b"x").expect("a write");
-            let cqe = ring.next();
+            let cqe = ring.next_cqe();
             assert_eq!((cqe.raw_result(), cqe.more()), (1, true));
         }
         // SAFETY: lends nothing.
@@ -173,11 +173,11 @@ fn a_multishot_timer_fires_so_many_times() {
     on_a_ring(|ring| {
         // SAFETY: the time lives forever.
         unsafe { ring.start(MultiSqe::timeout(&SOON, 3, NONE)) };
-        let first = ring.next();
+        let first = ring.next_cqe();
         if first.raw_result() == -libc::EINVAL {
             return skipped("Linux here lacks IORING_TIMEOUT_MULTISHOT (6.4)");
         }
-        let fired = [first, ring.next(), ring.next()];
+        let fired = [first, ring.next_cqe(), ring.next_cqe()];
         assert_eq!(fired.map(|cqe| cqe.more()), [true, true, false]);
         assert_eq!(fired.map(|cqe| cqe.raw_result()), [-libc::ETIME; 3]);
     });
@@ -359,7 +359,7 @@ fn a_child_is_awaited_and_its_exit_code_told() {
         if ring.lacks(Opcode::WAITID) {
             return;
         }
-        let child = Command::new("sh").args(["-c", "exit 7"]).spawn().expect("a child");
+        let mut child = Command::new("sh").args(["-c", "exit 7"]).spawn().expect("a child");
         let mut info = ChildInfo::default();
         let which = ChildId::Pid(child.id());
         assert_eq!(ring.run(Sqe::wait_id(which, Some(&mut info), libc::WEXITED)), 0);
@@ -369,6 +369,7 @@ fn a_child_is_awaited_and_its_exit_code_told() {
         );
         let gone = Sqe::wait_id(which, Some(&mut info), libc::WEXITED);
         assert_eq!(ring.run(gone), -libc::ECHILD);
+        assert!(child.wait().is_err(), "the operation took it off the list of children");
     });
 }
 

@@ -124,7 +124,7 @@ fn a_multishot_accept_takes_one_client_after_the_other() {
         unsafe { ring.start(MultiSqe::accept(on(&listener), CLOEXEC).user_data(7)) };
         for _ in 0..4 {
             let client = TcpStream::connect(address).expect("a client");
-            let cqe = ring.next();
+            let cqe = ring.next_cqe();
             assert!(cqe.more() && cqe.user_data() == 7);
             let accepted = TcpStream::from(made(cqe.raw_result()));
             assert_eq!(accepted.peer_addr().ok(), client.local_addr().ok());
@@ -243,8 +243,8 @@ fn a_message_carries_a_descriptor_in_its_control_messages() {
 fn zero_copy(ring: &mut BareRing, sqe: Sqe<'_>) -> (i32, Option<Cqe>) {
     // SAFETY: both completions are awaited here.
     unsafe { ring.start(sqe) };
-    let first = ring.next();
-    let second = first.more().then(|| ring.next());
+    let first = ring.next_cqe();
+    let second = first.more().then(|| ring.next_cqe());
     (first.raw_result(), second)
 }
 
@@ -436,7 +436,7 @@ fn a_zero_copy_receive_without_a_queue_is_refused() {
         let queue = uring::ring::ZcrxId::new(ring.ring().id(), 0);
         // SAFETY: the socket outlives its completion.
         unsafe { ring.start(MultiSqe::recv_zc(on(&server), queue, 0)) };
-        assert_eq!(ring.next().raw_result(), -libc::EINVAL);
+        assert_eq!(ring.next_cqe().raw_result(), -libc::EINVAL);
         skipped("no network interface here has a queue for zero-copy receive");
     });
 }
@@ -447,7 +447,7 @@ fn timestamps_need_a_ring_with_large_completions() {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
         // SAFETY: the socket outlives its completion.
         unsafe { ring.start(MultiSqe::tx_timestamps(on(&socket))) };
-        let result = ring.next().raw_result();
+        let result = ring.next_cqe().raw_result();
         let refusals = [-libc::EINVAL, -libc::EOPNOTSUPP];
         assert!(refusals.contains(&result), "{result}");
     });

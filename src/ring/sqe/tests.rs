@@ -1,7 +1,7 @@
 //! The image of each submission: which fields it sets, and that all others are zero.
 
-use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::LazyLock;
 
 use super::*;
@@ -36,8 +36,13 @@ const SELECT: u8 = 1 << 5;
 const NOSIGNAL: u32 = libc::MSG_NOSIGNAL as u32;
 const CWD: At<'_> = At::WorkingDirectory;
 
-static FILE: LazyLock<File> = LazyLock::new(|| File::open("/dev/null").expect("a file"));
+static FILE: LazyLock<OwnedFd> = LazyLock::new(some_file);
 static RING: LazyLock<RingId> = LazyLock::new(RingId::next);
+
+/// A new descriptor, of a kind that Miri has too.
+fn some_file() -> OwnedFd {
+    UnixStream::pair().expect("sockets").0.into()
+}
 
 /// A file by its descriptor.
 fn file() -> Target<'static> {

@@ -1,6 +1,7 @@
 //! Files and paths.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::FromRawFd;
 
 use super::*;
 use crate::buf::Room;
@@ -137,12 +138,12 @@ fn opens_say_where_the_file_goes() {
 
 #[test]
 fn closes_take_the_descriptor_or_the_slot() {
-    let copy = FILE.try_clone().expect("a descriptor");
-    let number = copy.as_raw_fd();
-    let sqe = image(Sqe::close(copy.into()));
+    let closed = some_file();
+    let number = closed.as_raw_fd();
+    let sqe = image(Sqe::close(closed));
     assert_eq!(sqe, RawSqe { opcode: 19, fd: number, ..ZERO });
     // SAFETY: `Sqe::close` took the descriptor apart, and nobody pushed it.
-    drop(unsafe { <std::os::fd::OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number) });
+    drop(unsafe { OwnedFd::from_raw_fd(number) });
     assert_eq!(image(Sqe::close_slot(slot(6))), RawSqe { opcode: 19, splice_fd: 7, ..ZERO });
 }
 
@@ -196,7 +197,7 @@ fn attributes_are_set_and_read_by_path_or_file() {
 
 #[test]
 fn splices_have_the_output_as_their_file() {
-    let other = File::open("/dev/zero").expect("a file");
+    let other = some_file();
     let (from, into) = (Target::from(other.as_fd()), file());
     let both = RawSqe { fd: fd(), splice_fd: other.as_raw_fd() as u32, len: 5, ..ZERO };
     assert_eq!(

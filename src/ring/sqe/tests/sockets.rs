@@ -135,9 +135,9 @@ fn a_message_header_is_filled_by_the_constructor() {
     assert_eq!(sqe, RawSqe { opcode: 9, ..sent });
     let found = header(addr);
     assert_eq!((found.msg_name.addr() as u64, found.msg_namelen), (at(&name), 16));
-    assert_eq!((found.msg_iov.addr() as u64, found.msg_iovlen as usize), (at(&slices), 1));
+    assert_eq!((found.msg_iov.addr() as u64, found.msg_iovlen), (at(&slices), 1));
     assert_eq!(found.msg_control.addr() as u64, at(&control));
-    assert_eq!((found.msg_controllen as usize, found.msg_flags), (24, 0));
+    assert_eq!((found.msg_controllen, found.msg_flags), (24, 0));
     assert_eq!(
         image(Sqe::send_msg_zc(file(), &mut msg, None, &slices, &[], 4)),
         RawSqe { opcode: 48, ..sent }
@@ -161,7 +161,7 @@ fn a_message_header_for_a_receive_lends_its_rooms() {
     assert_eq!(sqe, RawSqe { opcode: 10, fd: fd(), addr, len: 1, op_flags: 2, ..ZERO });
     let found = header(addr);
     assert_eq!([found.msg_name.addr() as u64, found.msg_control.addr() as u64], addresses);
-    assert_eq!((found.msg_namelen, found.msg_controllen as usize), (128, 24));
+    assert_eq!((found.msg_namelen, found.msg_controllen), (128, 24));
     let rooms = MsgRooms::new(16, 32);
     assert_eq!(
         multi(MultiSqe::recv_msg(file(), &rooms, group(9), 2)),
@@ -179,7 +179,7 @@ fn a_message_header_for_a_receive_lends_its_rooms() {
     );
     let found = header(at(&rooms));
     assert!(found.msg_iov.is_null() && found.msg_name.is_null());
-    assert_eq!((found.msg_namelen, found.msg_controllen as usize), (16, 32));
+    assert_eq!((found.msg_namelen, found.msg_controllen), (16, 32));
 }
 
 #[test]
