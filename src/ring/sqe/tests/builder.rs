@@ -1,8 +1,7 @@
 //! What is said of a submission whatever its operation, and whose ring it belongs to.
 
 use super::*;
-use crate::ring::{PersonalityId, PushError, Setup};
-use crate::sim::Sim;
+use crate::ring::PersonalityId;
 use crate::sys::abi::RwFlags;
 
 #[test]
@@ -38,21 +37,13 @@ fn a_registered_file_sets_the_flag_and_names_its_ring() {
 }
 
 #[test]
-fn a_submission_is_pushed_to_the_ring_whose_things_it_names_and_to_no_other() {
-    let mut ring = Setup::new(4).build_on(Sim::new(1).kernel()).expect("a ring");
-    let ours = Slot { index: 1, ring: ring.id() };
-    // SAFETY: nothing is lent.
-    unsafe {
-        assert_eq!(ring.push(Sqe::fsync(ours.into(), true)), Ok(()));
-        let foreign = Sqe::fsync(slot(1).into(), true);
-        assert_eq!(ring.push(foreign), Err(PushError::ForeignRing));
-        // Naming ours too does not help.
-        let mixed = Sqe::read_provided(ours.into(), group(1), 0, None);
-        assert_eq!(ring.push(mixed), Err(PushError::ForeignRing));
-        let mixed = Sqe::read_provided(slot(1).into(), BufGroup::new(ring.id(), 1), 0, None);
-        assert_eq!(ring.push(mixed), Err(PushError::ForeignRing));
-    }
-    assert_eq!(ring.queued(), 1);
+fn what_names_things_of_two_rings_belongs_to_neither() {
+    let other = RingId::next();
+    let theirs = BufGroup::new(other, 1);
+    let mixed = Sqe::read_provided(slot(1).into(), theirs, 0, None).into_raw();
+    assert_eq!(mixed.ring(), Some(RingId::NOBODYS));
+    let same = Sqe::read_provided(slot(1).into(), group(1), 0, None).into_raw();
+    assert_eq!(same.ring(), Some(*RING));
 }
 
 #[test]
