@@ -4,8 +4,8 @@
 //! operation or a cancel is queued against it. Dropping the last clone closes the descriptor at once, as
 //! `std` does.
 //!
-//! A kernel in user space has descriptors of its own. They carry numbers no Linux process can have
-//! (`fs.nr_open` ends below 2³⁰), and what is a plain system call on a Linux descriptor is answered by their
+//! A kernel in user space has descriptors of its own. They carry numbers from 2³⁰ on, which no Linux process
+//! can have: its table of descriptors is one allocation of less than 2³¹ bytes, eight for each. What is a plain system call on a Linux descriptor is answered by their
 //! [`DescriptorTable`].
 
 use std::cell::{Cell, RefCell};
@@ -13,7 +13,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 
@@ -135,7 +135,7 @@ impl Fd {
     /// # Safety
     ///
     /// The number is that of an open descriptor which nobody else owns.
-    pub(crate) unsafe fn from_raw(number: RawFd) -> Fd {
+    pub unsafe fn from_raw(number: RawFd) -> Fd {
         if number < VIRTUAL {
             // SAFETY: the caller's contract.
             return Fd::from(unsafe { OwnedFd::from_raw_fd(number) });
@@ -181,7 +181,7 @@ impl Fd {
     /// Resolves when this is the only clone.
     pub(crate) async fn sole(&self) {
         poll_fn(|context| {
-            if Rc::strong_count(&self.0) == 1 {
+            if self.is_sole() {
                 return Poll::Ready(());
             }
             let same = |known: &Waker| known.will_wake(context.waker());
@@ -194,16 +194,29 @@ impl Fd {
         .await;
     }
 
-    /// Gives up ownership of the number, if this is the only clone; else `self` again.
+    /// Whether this is the only clone.
+    pub(crate) fn is_sole(&self) -> bool {
+        Rc::strong_count(&self.0) == 1
+    }
+
+    /// Gives up ownership of a descriptor of Linux, if this is the only clone; else `self` again.
     pub(crate) fn into_owned(self) -> Result<OwnedFd, Fd> {
-        if Rc::strong_count(&self.0) > 1 {
+        if !self.is_sole() {
             return Err(self);
         }
         match self.0.descriptor.take() {
             Some(Descriptor::Os(fd)) => Ok(fd),
-            // SAFETY: the number was ours alone and no longer is. An `OwnedFd` of a virtual number is made
-            // to be taken apart by `Sqe::close`; were it dropped, `close(2)` would answer EBADF.
-            _ => Ok(unsafe { OwnedFd::from_raw_fd(self.0.number) }),
+            other => {
+                self.0.descriptor.set(other);
+                Err(self)
+            }
+        }
+    }
+
+    /// Gives up ownership of what somebody else has closed.
+    pub(crate) fn forget(self) {
+        if let Some(Descriptor::Os(fd)) = self.0.descriptor.take() {
+            let _ = fd.into_raw_fd();
         }
     }
 }
@@ -249,7 +262,8 @@ impl From<OwnedFd> for Fd {
 
 impl AsFd for Fd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor stays open while a clone lives, and `self` does.
+        // SAFETY: the descriptor stays open while a clone lives, and `self` does. A virtual one is open in its
+        // kernel, and no number that Linux could give out: a system call on it answers EBADF.
         unsafe { BorrowedFd::borrow_raw(self.0.number) }
     }
 }

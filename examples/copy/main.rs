@@ -3,22 +3,24 @@
 //! Four pieces are under way at a time, each being read or written: reading goes on while the kernel's worker
 //! writes. One piece at a time takes twice as long, and more than four bring nothing.
 
+mod destination;
 mod temporary;
 
 use std::cell::Cell;
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use uring::buf::IoBuf;
-use uring::fs::{self, File, Metadata};
+use uring::fs::{self, File};
 use uring::io::OpError;
 
+use destination::{destination, regular};
 use temporary::Temporary;
 
 const USAGE: &str = "\
@@ -119,26 +121,5 @@ async fn copy_pieces(
             at += n as u64;
             progress(n as u64);
         }
-    }
-}
-
-fn regular(path: &Path, metadata: &Metadata) -> Result<(), String> {
-    let is = if metadata.is_dir() { "a directory" } else { "no regular file" };
-    if metadata.is_file() { Ok(()) } else { Err(format!("{} is {is}", path.display())) }
-}
-
-/// What a copy of `source` may replace or create: for a symbolic link, what it leads to.
-async fn destination(to: &Path, source: &Metadata) -> Result<PathBuf, Box<dyn Error>> {
-    match fs::metadata(to).await {
-        Ok(there) if (there.dev(), there.ino()) == (source.dev(), source.ino()) => {
-            Err(format!("{} is the source itself", to.display()).into())
-        }
-        Ok(there) => {
-            regular(to, &there)?;
-            Ok(to.canonicalize()?)
-        }
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-        Err(_) if to.is_symlink() => Err(format!("{} leads nowhere", to.display()).into()),
-        Err(_) => Ok(to.to_path_buf()),
     }
 }

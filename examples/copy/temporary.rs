@@ -11,9 +11,11 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::{ffi::OsStrExt, fs::PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use uring::fs::{self, File, Metadata, OpenOptions};
 use uring::io::OpError;
+use uring::time::sleep;
 
 /// The copy while it is incomplete; removed when dropped.
 pub(crate) struct Temporary {
@@ -33,9 +35,7 @@ impl Temporary {
         options.write(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
         loop {
             let file = options.open(&path).await?;
-            // SAFETY: flock(2) touches no memory, and the descriptor is open.
-            if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-                let error = io::Error::last_os_error();
+            if let Err(error) = lock(&file).await {
                 return Err(format!("another copy to {} is running: {error}", to.display()).into());
             }
             let locked = file.metadata().await?;
@@ -69,6 +69,19 @@ impl Temporary {
         self.complete = true;
         Ok(())
     }
+}
+
+/// Locks the file for this run. The lock of a run that was killed goes when the kernel is done with its last
+/// write, which can be a moment later: so an attempt is not the last one at once.
+async fn lock(file: &File) -> io::Result<()> {
+    for _ in 0..30 {
+        // SAFETY: flock(2) touches no memory, and the descriptor is open.
+        if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Err(io::Error::from_raw_os_error(libc::EWOULDBLOCK))
 }
 
 impl Drop for Temporary {

@@ -3,16 +3,17 @@
 use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use runtime_tests::{
-    Ledger, NotedBuf, On, a_while, all_quiet, on_every_kernel, on_every_kernel_of, on_linux,
-    one_turn, put, steps,
+    Ledger, NotedBuf, On, a_while, all_quiet, on_every_kernel, on_every_kernel_of, one_turn, put,
+    skipped, steps,
 };
 use uring::buf::IoBufMut;
 use uring::fd::Fd;
 use uring::op::{self, InFlight, Op};
-use uring::ring::{Cqe, Sqe};
+use uring::ring::Sqe;
 
 fn read(fd: &Fd) -> InFlight<op::Read<Vec<u8>>> {
     op::submit(op::Read { fd: fd.clone(), offset: None, buf: Vec::with_capacity(8) })
@@ -57,7 +58,7 @@ fn a_cancelled_read_has_taken_nothing_or_yields_what_it_took() {
     on_every_kernel(|runtime, on| {
         let (reader, writer) = on.pipe();
         runtime.block_on(async {
-            for _ in 0..steps(200, 20) {
+            for _ in 0..steps(200, 6) {
                 put(&writer, b"bytes").await;
                 let (count, buf) = match read(&reader).cancel().await {
                     Ok(done) => done,
@@ -103,7 +104,7 @@ fn a_cancel_never_hits_the_next_operation_in_the_slot() {
         let (reader, writer) = on.pipe();
         let (idle, _idle_writer) = on.pipe();
         runtime.block_on(async {
-            for round in 0..steps(300, 30) {
+            for round in 0..steps(300, 9) {
                 let first = if round % 2 == 0 { read(&idle) } else { read(&reader) };
                 if round % 2 == 1 {
                     put(&writer, b"for one").await;
@@ -130,7 +131,7 @@ fn dropped_reads_beside_live_ones_cancel_none_of_those() {
         let (reader, writer) = on.pipe();
         let (idle, _idle_writer) = on.pipe();
         runtime.block_on(async {
-            for _ in 0..steps(100, 10) {
+            for _ in 0..steps(100, 3) {
                 let dropped: Vec<_> = (0..5).map(|_| read(&idle)).collect();
                 let live = read(&reader);
                 drop(dropped);
@@ -159,30 +160,39 @@ impl Op for ReadOnWorker {
         Sqe::read(self.fd.as_fd().into(), self.buf.room(), None).asynchronous()
     }
 
-    fn complete(self, _: Cqe) {}
+    fn complete(self, _: op::Completion<Self>) {}
 }
 
 #[test]
 fn an_operation_on_its_way_from_a_worker_to_a_poll_is_cancelled_in_the_end() {
-    on_linux(|runtime| {
-        let (reader, _writer) = On::Linux { rung: 0 }.pipe();
+    if cfg!(miri) {
+        return skipped("Miri has no io_uring");
+    }
+    let linux = On::Linux { rung: 0 };
+    let (reader, _writer) = linux.pipe();
+    for round in 0..400u64 {
+        // A new ring has no worker yet: while that starts, one in a hundred cancels comes back with EALREADY
+        // and has no effect.
+        let runtime = linux.runtime();
         runtime.block_on(async {
-            // One in a few hundred cancels comes back with EALREADY and has no effect.
-            for _ in 0..1000 {
-                let buf = Vec::with_capacity(8);
-                drop(op::submit(ReadOnWorker { fd: reader.clone(), buf }));
-                one_turn().await;
+            let buf = Vec::with_capacity(8);
+            let read = op::submit(ReadOnWorker { fd: reader.clone(), buf });
+            one_turn().await;
+            let drop_at = Instant::now() + Duration::from_nanos(200 * round);
+            while Instant::now() < drop_at {
+                std::hint::spin_loop();
             }
-            all_quiet(runtime).await;
+            drop(read);
+            all_quiet(&runtime).await;
         });
-    });
+    }
 }
 
 /// `req_22`
 #[test]
 fn ten_thousand_operations_pass_through_a_queue_of_two() {
     on_every_kernel_of(2, 64, |runtime, on| {
-        let count = if on.is_linux() { 10_000 } else { steps(1_000, 100) };
+        let count = if on.is_linux() { 10_000 } else { steps(1_000, 20) };
         runtime.block_on(async {
             let nops: Vec<_> = (0..count).map(|_| op::submit(op::Nop)).collect();
             for nop in nops {
@@ -197,9 +207,11 @@ fn ten_thousand_operations_pass_through_a_queue_of_two() {
 #[test]
 fn operations_of_one_task_keep_their_order_through_a_queue_of_two() {
     on_every_kernel_of(2, 4, |runtime, on| {
-        let (reader, writer) = on.pipe();
+        // Not a pipe: before Linux 6.4 a write to one cannot be tried without blocking, so it waits for
+        // room by a poll, and those that found it are not run in their order.
+        let (reader, writer) = on.socket_pair();
         runtime.block_on(async {
-            for round in 0..steps(50, 5) as u8 {
+            for round in 0..steps(50, 2) as u8 {
                 let writes: Vec<_> = (0..20u8)
                     .map(|step| {
                         let buf = vec![round.wrapping_add(step)];
@@ -224,7 +236,7 @@ fn drops_while_the_queue_is_full_still_cancel() {
     on_every_kernel_of(2, 8, |runtime, on| {
         let (ledger, (reader, _writer)) = (Ledger::new(), on.pipe());
         runtime.block_on(async {
-            let reads: Vec<_> = (0..steps(200, 30))
+            let reads: Vec<_> = (0..steps(200, 10))
                 .map(|_| {
                     let buf = NotedBuf::new(8, &ledger, "buffer freed");
                     op::submit(op::Read { fd: reader.clone(), offset: None, buf })
@@ -233,7 +245,7 @@ fn drops_while_the_queue_is_full_still_cancel() {
             drop(reads);
             all_quiet(runtime).await;
         });
-        assert_eq!(ledger.events().len(), steps(200, 30));
+        assert_eq!(ledger.events().len(), steps(200, 10));
     });
 }
 
@@ -243,7 +255,7 @@ fn ten_thousand_operations_at_once_overflow_a_completion_queue_of_two_and_all_co
     on_every_kernel_of(2, 2, |runtime, on| {
         let (reader, writer) = on.pipe();
         // The simulated kernel looks at everything in flight at every step: that grows with the square.
-        let count = if on.is_linux() { 10_000 } else { steps(400, 60) };
+        let count = if on.is_linux() { 10_000 } else { steps(400, 16) };
         runtime.block_on(async {
             // All of them complete at one moment.
             let polls: Vec<_> = (0..count)
@@ -263,7 +275,7 @@ fn ten_thousand_operations_at_once_overflow_a_completion_queue_of_two_and_all_co
 fn two_tasks_in_lock_step_finish_on_a_ring_of_two() {
     on_every_kernel_of(2, 2, |runtime, on| {
         let (left, right) = on.socket_pair();
-        let rounds = steps(500, 20);
+        let rounds = steps(500, 4);
         let turns = Rc::new(Cell::new(0));
         runtime.block_on(async {
             let counted = Rc::clone(&turns);
@@ -302,6 +314,36 @@ fn a_task_that_fills_the_queue_and_waits_for_nothing_is_not_needed_to_flush_it()
             for read in reads {
                 assert_eq!(read.await.expect("a read").0, 8);
             }
+        });
+    });
+}
+
+/// A nop with one more flag.
+struct Flagged(fn(Sqe<'_>) -> Sqe<'_>);
+
+impl Op for Flagged {
+    type Output = std::io::Result<u32>;
+
+    fn prepare(&mut self) -> Sqe<'_> {
+        self.0(Sqe::nop())
+    }
+
+    fn complete(self, completion: op::Completion<Self>) -> Self::Output {
+        completion.result()
+    }
+}
+
+#[test]
+fn an_operation_that_would_tie_its_neighbours_or_hide_its_completion_is_refused() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            for flag in [|sqe| Sqe::link(sqe), |sqe| Sqe::drain(sqe), |sqe| Sqe::skip_success(sqe)]
+                as [fn(Sqe<'_>) -> Sqe<'_>; 3]
+            {
+                let error = op::submit(Flagged(flag)).await.expect_err("refused");
+                assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+            }
+            assert_eq!(op::submit(Flagged(|sqe| sqe)).await.expect("a nop"), 0);
         });
     });
 }

@@ -67,6 +67,7 @@ fn items_come_in_the_order_of_the_kernel_and_wait_for_their_consumer() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a thousand shots take minutes")]
 fn a_consumer_that_lags_too_far_gets_all_there_was_and_then_the_end() {
     on_every_kernel(|runtime, on| {
         let (reader, writer) = on.pipe();

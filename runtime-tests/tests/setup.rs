@@ -11,7 +11,7 @@ use std::time::Duration;
 use runtime_tests::{on_every_kernel, skipped};
 use uring::Runtime;
 use uring::op;
-use uring::ring::{Setup, SetupError, Step};
+use uring::ring::{Setup, SetupError, SetupFlags, Step};
 
 /// What a filter does with one system call.
 struct Filter {
@@ -138,9 +138,6 @@ fn a_ring_that_may_not_be_entered_panics_with_its_errno_and_can_be_dropped() {
 
 /// Where `flags` lies in `struct io_uring_params`.
 const FLAGS_AT: u64 = 8;
-const SETUP_NO_SQARRAY: u32 = 1 << 16;
-const SETUP_DEFER_TASKRUN: u32 = 1 << 13;
-const SETUP_SINGLE_ISSUER: u32 = 1 << 12;
 
 /// `SECCOMP_IOCTL_NOTIF_RECV` and `_SEND`, linux/seccomp.h.
 const NOTIF_RECV: libc::c_ulong = 0xC050_2100;
@@ -148,7 +145,7 @@ const NOTIF_SEND: libc::c_ulong = 0xC018_2101;
 
 /// Answers set-ups with `EINVAL` that have one of these flags, as a kernel does which is older than they,
 /// and lets the others pass, until the filtered thread is gone.
-fn play_older_kernel(listener: OwnedFd, refused_flags: u32) {
+fn play_older_kernel(listener: OwnedFd, refused_flags: SetupFlags) {
     loop {
         // SAFETY: plain integers, for which zero is a value; the kernel demands it.
         let mut asked: libc::seccomp_notif = unsafe { std::mem::zeroed() };
@@ -163,7 +160,7 @@ fn play_older_kernel(listener: OwnedFd, refused_flags: u32) {
         let memory = std::fs::File::open("/proc/self/mem").expect("our own memory");
         std::os::unix::fs::FileExt::read_exact_at(&memory, &mut flags, params + FLAGS_AT)
             .expect("the flags");
-        let refused = u32::from_ne_bytes(flags) & refused_flags != 0;
+        let refused = u32::from_ne_bytes(flags) & refused_flags.bits() != 0;
         let answer = libc::seccomp_notif_resp {
             id: asked.id,
             val: 0,
@@ -176,7 +173,7 @@ fn play_older_kernel(listener: OwnedFd, refused_flags: u32) {
 }
 
 /// Runs a test on a kernel that refuses some set-up flags.
-fn on_older_kernel(refused_flags: u32, test: impl FnOnce() + Send + 'static) {
+fn on_older_kernel(refused_flags: SetupFlags, test: impl FnOnce() + Send + 'static) {
     let (send, listener) = std::sync::mpsc::channel::<OwnedFd>();
     let tested = thread::spawn(move || {
         let call = libc::SYS_io_uring_setup;
@@ -198,20 +195,20 @@ fn on_older_kernel(refused_flags: u32, test: impl FnOnce() + Send + 'static) {
 }
 
 /// Makes a runtime, uses it, and returns its flags with the kernels it would have liked.
-fn ladder() -> (u32, Vec<&'static str>, String) {
+fn ladder() -> (SetupFlags, Vec<&'static str>, String) {
     let runtime = Runtime::new().expect("a runtime by a lower rung");
     runtime.block_on(async { op::submit(op::Nop).await }).expect("a nop");
     let report = runtime.setup_report().expect("a report");
     let refused = report.refused().iter().map(|rung| rung.first_kernel).collect();
-    (report.flags().bits(), refused, report.to_string())
+    (report.flags(), refused, report.to_string())
 }
 
 #[test]
 fn a_kernel_that_refuses_a_flag_gets_the_next_rung_and_the_report_names_the_refused_one() {
-    on_older_kernel(SETUP_NO_SQARRAY, || {
+    on_older_kernel(SetupFlags::NO_SQARRAY, || {
         let (flags, refused, said) = ladder();
-        assert_eq!(flags & SETUP_NO_SQARRAY, 0);
-        assert_ne!(flags & SETUP_DEFER_TASKRUN, 0);
+        assert!(!flags.contains(SetupFlags::NO_SQARRAY), "{flags:?}");
+        assert!(flags.contains(SetupFlags::DEFER_TASKRUN), "{flags:?}");
         assert_eq!(refused, ["6.6"]);
         assert!(said.contains("refused") && said.contains("needs Linux 6.6"), "{said}");
     });
@@ -219,9 +216,10 @@ fn a_kernel_that_refuses_a_flag_gets_the_next_rung_and_the_report_names_the_refu
 
 #[test]
 fn an_old_kernel_gets_the_rung_that_it_takes() {
-    on_older_kernel(SETUP_NO_SQARRAY | SETUP_DEFER_TASKRUN | SETUP_SINGLE_ISSUER, || {
+    const SINGLE: SetupFlags = SetupFlags::DEFER_TASKRUN.union(SetupFlags::SINGLE_ISSUER);
+    on_older_kernel(SINGLE | SetupFlags::NO_SQARRAY, || {
         let (flags, refused, _) = ladder();
-        assert_eq!(flags & (SETUP_DEFER_TASKRUN | SETUP_SINGLE_ISSUER), 0);
+        assert!(!flags.intersects(SINGLE), "{flags:?}");
         assert_eq!(refused, ["6.6", "6.1", "6.0"]);
     });
 }

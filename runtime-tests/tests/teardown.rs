@@ -22,7 +22,7 @@ use uring::buf::{BufResult, IoBufMut, Room};
 use uring::fd::Fd;
 use uring::op::lane::Lane;
 use uring::op::{self, Op};
-use uring::ring::{Cqe, Sqe};
+use uring::ring::Sqe;
 use uring::{Builder, Runtime};
 
 /// These tests count the descriptors of the whole process, so they take turns.
@@ -102,9 +102,9 @@ impl<B: IoBufMut> Op for ReadOnWorker<B> {
         Sqe::read(self.fd.as_fd().into(), self.buf.room(), None).asynchronous()
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
+    fn complete(self, cqe: op::Completion<Self>) -> Self::Output {
         // SAFETY: as for any read: the kernel filled the room that `prepare` lent it.
-        unsafe { op::filled(cqe, self.buf) }
+        unsafe { op::filled(&cqe, self.buf) }
     }
 }
 
@@ -340,7 +340,7 @@ impl Op for Stuck {
         Sqe::read(self.fd.as_fd().into(), self.buf.room(), None)
     }
 
-    fn complete(self, _: Cqe) {}
+    fn complete(self, _: op::Completion<Self>) {}
 }
 
 #[test]

@@ -66,6 +66,24 @@ pub trait IoBufMut: IoBuf {
     /// The first `n` bytes of the memory that [`room`](IoBufMut::room) returned last are initialized.
     unsafe fn set_filled(&mut self, n: usize);
 
+    /// Tells the buffer that a part of its room was filled, for a read into a [`Slice`]; the bytes that it
+    /// held outside that part stay. A buffer that knows how many of its bytes are initialized grows by it.
+    ///
+    /// By default nothing is to be done, since buffers of fixed size are initialized throughout.
+    ///
+    /// # Panics
+    ///
+    /// By default when the part does not lie within [`bytes`](IoBuf::bytes): such a buffer needs a definition
+    /// of its own.
+    ///
+    /// # Safety
+    ///
+    /// The `n` bytes behind the first `start` of the memory that [`room`](IoBufMut::room) returned last are
+    /// initialized.
+    unsafe fn set_filled_part(&mut self, start: usize, n: usize) {
+        assert!(start + n <= self.bytes().len(), "a part was filled beyond the buffer's end");
+    }
+
     /// Does in safe code what a read of `bytes` does: copies them to the front of the room and says that it
     /// was filled. Returns how many fitted. Overwriting with nothing empties a vector.
     ///
@@ -93,6 +111,18 @@ impl IoBufMut for Vec<u8> {
         assert!(n <= self.capacity(), "filled beyond the vector's capacity");
         // SAFETY: the first `n` bytes of the capacity are initialized, by the contract of `set_filled`.
         unsafe { self.set_len(n) }
+    }
+
+    unsafe fn set_filled_part(&mut self, start: usize, n: usize) {
+        // What lies before the part is initialized because the vector says so, not the caller.
+        assert!(
+            start <= self.len() && n <= self.capacity() - start,
+            "filled beyond the vector's end"
+        );
+        let len = self.len().max(start + n);
+        // SAFETY: the vector's first `len()` bytes are initialized, at least `start` of them, and the `n`
+        // behind `start` are by the contract.
+        unsafe { self.set_len(len) }
     }
 }
 

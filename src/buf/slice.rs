@@ -63,11 +63,13 @@ impl<B: IoBufMut> IoBufMut for Slice<B> {
     }
 
     unsafe fn set_filled(&mut self, n: usize) {
-        let held = self.buf.bytes().len();
-        assert!(self.start <= held, "the buffer shrank below the start of its slice");
-        // SAFETY: the buffer holds `held` initialized bytes, at least `start` of them, and the `n` behind
-        // `start` were filled, by the contract of `set_filled`.
-        unsafe { self.buf.set_filled(held.max(self.start + n)) }
+        // SAFETY: the room was the buffer's from `start` on, so the caller's contract is the buffer's.
+        unsafe { self.buf.set_filled_part(self.start, n) }
+    }
+
+    unsafe fn set_filled_part(&mut self, start: usize, n: usize) {
+        // SAFETY: as in `set_filled`.
+        unsafe { self.buf.set_filled_part(self.start + start, n) }
     }
 }
 
@@ -102,6 +104,44 @@ mod tests {
     fn a_part_of_a_part_counts_from_the_part() {
         let part = b"0123456789".slice(2..).slice(3..=4);
         assert_eq!(part.bytes(), b"56");
+    }
+
+    /// Shows more bytes than its vector holds.
+    struct Liar(Vec<u8>);
+
+    impl AsRef<[u8]> for Liar {
+        fn as_ref(&self) -> &[u8] {
+            &[0; 100]
+        }
+    }
+
+    impl IoBufMut for Liar {
+        fn room(&mut self) -> Room<'_> {
+            self.0.room()
+        }
+
+        unsafe fn set_filled(&mut self, n: usize) {
+            // SAFETY: the contract of this very function.
+            unsafe { self.0.set_filled(n) }
+        }
+
+        unsafe fn set_filled_part(&mut self, start: usize, n: usize) {
+            // SAFETY: the contract of this very function.
+            unsafe { self.0.set_filled_part(start, n) }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "filled beyond the vector's end")]
+    fn a_buffer_that_lies_about_its_bytes_cannot_uncover_uninitialized_ones() {
+        Liar(Vec::with_capacity(100)).slice(50..).overwrite(b"x");
+    }
+
+    #[test]
+    fn what_was_filled_of_a_buffer_that_lies_about_its_bytes_is_all_it_holds() {
+        let mut slice = Liar(Vec::with_capacity(100)).slice(0..);
+        slice.overwrite(b"x");
+        assert_eq!(slice.into_buf().0, b"x");
     }
 
     #[test]

@@ -12,13 +12,13 @@ use futures::Stream;
 use futures::stream::FusedStream;
 
 use super::Driver;
-use super::op::{MultiOp, Op};
+use super::op::{Completion, MultiOp, Op};
 use super::slots::Token;
 
 /// An operation that was submitted and completes once.
 ///
-/// Dropping it cancels the operation (unless [`Op::CANCEL_ON_DROP`] says otherwise), neither blocks nor
-/// allocates, and leaves what the operation lent to the kernel in place until the kernel is done. A result
+/// Dropping it in flight cancels the operation (unless [`Op::CANCEL_ON_DROP`] says otherwise), neither blocks
+/// nor allocates, and leaves what the operation lent to the kernel in place until the kernel is done. A result
 /// that comes all the same goes to [`Op::abandoned`].
 #[must_use = "an operation in flight is cancelled when its future is dropped"]
 pub struct InFlight<T: Op> {
@@ -49,11 +49,11 @@ impl<T: Op> Future for InFlight<T> {
         let Some((driver, token)) = &self.named else {
             panic!("an operation was polled after it had yielded its result");
         };
-        let Some((op, cqe)) = driver.poll(*token, context.waker()) else {
+        let Some((op, cqe)) = driver.poll::<T>(*token, context.waker()) else {
             return Poll::Pending;
         };
         self.named = None;
-        Poll::Ready(T::complete(op, cqe))
+        Poll::Ready(op.complete(Completion::new(cqe)))
     }
 }
 
@@ -75,6 +75,9 @@ impl<T: Op> fmt::Debug for InFlight<T> {
 /// An operation that was submitted and completes many times: a stream of its items.
 ///
 /// Dropping it cancels the operation. Items that nobody took go to [`MultiOp::abandoned_shot`].
+///
+/// A consumer that falls 1,024 completions behind has the operation cancelled, a bound on memory: then the
+/// last item is that of `ECANCELED`, and what is wanted further must be submitted anew.
 #[must_use = "an operation in flight is cancelled when its stream is dropped"]
 pub struct Shots<T: MultiOp> {
     /// None when the operation has ended and all items were taken.

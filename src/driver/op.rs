@@ -1,6 +1,47 @@
 //! The two kinds of operation: all that the driver knows of them.
 
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
 use crate::ring::{Cqe, MultiSqe, Sqe};
+
+/// What the kernel said of an operation of type `T`: a [`Cqe`] that cannot be made up.
+///
+/// Results are believed: a read of `n` bytes means that its buffer holds `n` bytes. So only the driver makes
+/// one, for the very operation that it gives it to, and it cannot be copied or kept for another.
+pub struct Completion<T: ?Sized> {
+    cqe: Cqe,
+    _op: PhantomData<fn(T) -> T>,
+}
+
+impl<T: ?Sized> Completion<T> {
+    pub(super) fn new(cqe: Cqe) -> Completion<T> {
+        Completion { cqe, _op: PhantomData }
+    }
+
+    /// Whether the submission reached the kernel. If not, the result is the errno that kept it from there.
+    pub fn reached_kernel(&self) -> bool {
+        self.cqe.user_data() != UNSUBMITTED
+    }
+}
+
+/// `user_data` of completions that the driver made because a submission could not be pushed.
+pub(super) const UNSUBMITTED: u64 = u64::MAX - 1;
+
+impl<T: ?Sized> Deref for Completion<T> {
+    type Target = Cqe;
+
+    fn deref(&self) -> &Cqe {
+        &self.cqe
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Completion<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Completion").field(&self.cqe).finish()
+    }
+}
 
 /// An operation that completes once.
 ///
@@ -9,8 +50,8 @@ use crate::ring::{Cqe, MultiSqe, Sqe};
 /// untouched until its final completion. Lending anything shorter-lived does not compile:
 ///
 /// ```compile_fail
-/// use uring::op::Op;
-/// use uring::ring::{Cqe, Sqe};
+/// use uring::op::{Completion, Op};
+/// use uring::ring::Sqe;
 /// # struct Read { fd: std::os::fd::OwnedFd }
 /// impl Op for Read {
 ///     type Output = ();
@@ -19,7 +60,7 @@ use crate::ring::{Cqe, MultiSqe, Sqe};
 ///         let mut local = [0u8; 16]; // gone when `prepare` returns
 ///         Sqe::read(self.fd.as_fd().into(), &mut local[..], None)
 ///     }
-///     fn complete(self, _: Cqe) {}
+///     fn complete(self, _: Completion<Self>) {}
 /// }
 /// ```
 pub trait Op: 'static {
@@ -32,20 +73,25 @@ pub trait Op: 'static {
 
     /// Makes the submission. Called once, when `self` has reached the address where it stays until it is
     /// done.
+    ///
+    /// One that is tied to its neighbours (linked, drained) or that hides its completion fails with `EINVAL`:
+    /// its neighbours belong to others, and without a completion nobody knows when the operation is done.
     fn prepare(&mut self) -> Sqe<'_>;
 
     /// Turns the completion into what the caller gets. Called once.
-    fn complete(self, cqe: Cqe) -> Self::Output;
+    fn complete(self, completion: Completion<Self>) -> Self::Output
+    where
+        Self: Sized;
 
     /// Called instead of [`complete`](Op::complete) when nobody awaits the operation any more.
     ///
     /// By default what `complete` yields is dropped, so a late descriptor is closed and a late buffer freed.
     /// Operations that take something out of a stream override it to put that back.
-    fn abandoned(self, cqe: Cqe)
+    fn abandoned(self, completion: Completion<Self>)
     where
         Self: Sized,
     {
-        drop(self.complete(cqe));
+        drop(self.complete(completion));
     }
 }
 
@@ -61,10 +107,10 @@ pub trait MultiOp: 'static {
 
     /// Turns a completion into an item; called for every one, the last included. The kernel may still read
     /// what `prepare` lent.
-    fn shot(&self, cqe: Cqe) -> Self::Item;
+    fn shot(&self, completion: Completion<Self>) -> Self::Item;
 
     /// Called instead of [`shot`](MultiOp::shot) when nobody takes items any more.
-    fn abandoned_shot(&self, cqe: Cqe) {
-        drop(self.shot(cqe));
+    fn abandoned_shot(&self, completion: Completion<Self>) {
+        drop(self.shot(completion));
     }
 }

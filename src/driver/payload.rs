@@ -13,7 +13,7 @@ use std::any::TypeId;
 use std::mem;
 use std::ptr::NonNull;
 
-use super::op::{MultiOp, Op};
+use super::op::{Completion, MultiOp, Op};
 use crate::ring::{Cqe, Entry};
 
 /// Blocks of one size serve all operations of usual size; 256 bytes hold any operation on a `Vec`, address
@@ -92,7 +92,7 @@ impl<T: Op> OneShot<T> {
         type_id: TypeId::of::<OneShot<T>>,
         abandon: |at, cqe| {
             // SAFETY: the invariant: an initialized `T`, moved out once, after its final completion.
-            unsafe { at.cast::<T>().read() }.abandoned(cqe);
+            unsafe { at.cast::<T>().read() }.abandoned(Completion::new(cqe));
         },
         abandoned_shot: None,
     };
@@ -110,7 +110,7 @@ impl<T: MultiOp> MultiShot<T> {
         },
         abandoned_shot: Some(|at, cqe| {
             // SAFETY: the invariant: an initialized `T`, of which only shared references are made.
-            unsafe { at.cast::<T>().as_ref() }.abandoned_shot(cqe);
+            unsafe { at.cast::<T>().as_ref() }.abandoned_shot(Completion::new(cqe));
         }),
     };
 }
@@ -211,7 +211,7 @@ impl Shot {
             "an operation keeps its type"
         );
         // SAFETY: alive by the caller's contract, of this type by the comparison; shared references only.
-        unsafe { self.at.cast::<T>().as_ref() }.shot(cqe)
+        unsafe { self.at.cast::<T>().as_ref() }.shot(Completion::new(cqe))
     }
 
     /// Hands a completion to an operation that nobody takes items of.

@@ -224,6 +224,18 @@ impl Slots {
         action
     }
 
+    /// The submission could not be pushed: `result`, which says why, is its final completion.
+    pub(super) fn fail(&mut self, token: Token, result: Cqe) {
+        let Some(slot) = self.get(token) else { return };
+        if slot.payload.shot().is_some() {
+            slot.shots.push_back(result);
+        }
+        slot.result = Some(result);
+        slot.done = true;
+        slot.state = State::Finished;
+        self.in_kernel -= 1;
+    }
+
     /// The future of an operation that completes once was polled.
     pub(super) fn poll(&mut self, token: Token, waker: &Waker) -> Polled {
         let Some(slot) = self.get(token) else { return Polled::Pending };
@@ -248,11 +260,14 @@ impl Slots {
     }
 
     /// Keeps the waker of the task that waits; returns the one it replaces, to be dropped with nothing
-    /// borrowed.
-    pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Option<Waker> {
-        match self.get(token).map(|slot| &mut slot.state) {
-            Some(State::Waiting(known)) => known.replace(waker),
-            _ => Some(waker),
+    /// borrowed. An error returns the waker itself, to be woken: cloning it was user code, and meanwhile
+    /// what the task waits for has come.
+    pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Result<Option<Waker>, Waker> {
+        match self.get(token) {
+            Some(Slot { state: State::Waiting(known), shots, .. }) if shots.is_empty() => {
+                Ok(known.replace(waker))
+            }
+            _ => Err(waker),
         }
     }
 
@@ -355,5 +370,11 @@ impl Slots {
     /// Completions that named no live operation.
     pub(super) fn strangers(&self) -> u64 {
         self.strangers
+    }
+
+    /// How many cancels can be queued without allocating.
+    #[cfg(test)]
+    pub(super) fn cancels_room(&self) -> usize {
+        self.cancels.capacity()
     }
 }

@@ -15,13 +15,15 @@ pub struct ShutdownReport {
 }
 
 impl Driver {
-    /// As [`Driver::act`], but goes on after panics; returns the first one.
-    fn act_through(&self) -> Option<Box<dyn Any + Send>> {
-        let mut first = None;
+    /// As [`Driver::act`], but goes on after panics; keeps the first one.
+    fn act_through(&self, first: &mut Option<Box<dyn Any + Send>>) {
         while let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| self.act())) {
-            first.get_or_insert(panic);
+            match first {
+                None => *first = Some(panic),
+                // What was thrown may panic when dropped, in the middle of teardown.
+                Some(_) => mem::forget(panic),
+            }
         }
-        first
     }
 
     /// Cancels everything, waits until the kernel holds nothing, at most for `limit`, and closes the ring.
@@ -40,12 +42,12 @@ impl Driver {
         let mut panicked = None;
         while self.in_flight() > 0 && deadline.is_none_or(|deadline| self.now() < deadline) {
             let _turning = self.begin_turn();
-            panicked = panicked.or(self.act_through());
+            self.act_through(&mut panicked);
             // Again each time: what is abandoned may submit something.
             self.slots.borrow_mut().cancel_all();
             self.push_internal();
             let entered = self.enter(Wait::Until(deadline));
-            panicked = panicked.or(self.act_through());
+            self.act_through(&mut panicked);
             if entered.is_err() {
                 // A ring that cannot go on says nothing of what the kernel still holds: leak it.
                 break;
@@ -58,7 +60,7 @@ impl Driver {
         } else {
             drop(ring);
         }
-        panicked = panicked.or(self.act_through());
+        self.act_through(&mut panicked);
         match panicked {
             // A second panic would abort the process.
             Some(panic) if !std::thread::panicking() => panic::resume_unwind(panic),

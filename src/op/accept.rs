@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use super::lane::Held;
-use super::{MultiOp, Op, outcome};
+use super::{Completion, MultiOp, Op, outcome};
 use crate::fd::Fd;
-use crate::ring::{Address, Cqe, MultiSqe, Sqe};
+use crate::ring::{Address, MultiSqe, Sqe};
 
 /// An accepted connection, and its peer's address if the kernel was asked for it.
 pub type Accepted = (Fd, Option<SocketAddr>);
@@ -37,15 +37,15 @@ impl Op for Accept {
         Sqe::accept(self.fd.as_fd().into(), Some(&mut self.peer), libc::SOCK_CLOEXEC)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
         // SAFETY: accept4(2) returns a new descriptor.
-        let fd = unsafe { outcome::new_fd(cqe) }?;
+        let fd = unsafe { outcome::new_fd(&completion) }?;
         Ok((fd, self.peer.to_std()))
     }
 
-    fn abandoned(self, cqe: Cqe) {
+    fn abandoned(self, completion: Completion<Self>) {
         // SAFETY: accept4(2) returns a new descriptor.
-        if let Ok(fd) = unsafe { outcome::new_fd(cqe) } {
+        if let Ok(fd) = unsafe { outcome::new_fd(&completion) } {
             self.lane.leave((fd, self.peer.to_std()));
         }
     }
@@ -69,13 +69,13 @@ impl MultiOp for AcceptMulti {
         MultiSqe::accept(self.fd.as_fd().into(), libc::SOCK_CLOEXEC)
     }
 
-    fn shot(&self, cqe: Cqe) -> Self::Item {
+    fn shot(&self, completion: Completion<Self>) -> Self::Item {
         // SAFETY: accept4(2) returns a new descriptor.
-        unsafe { outcome::new_fd(cqe) }
+        unsafe { outcome::new_fd(&completion) }
     }
 
-    fn abandoned_shot(&self, cqe: Cqe) {
-        if let Ok(fd) = self.shot(cqe) {
+    fn abandoned_shot(&self, completion: Completion<Self>) {
+        if let Ok(fd) = self.shot(completion) {
             self.lane.leave((fd, None));
         }
     }

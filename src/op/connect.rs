@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-use super::Op;
+use super::{Completion, Op};
 use crate::fd::Fd;
-use crate::ring::{Address, Cqe, Sqe};
+use crate::ring::{Address, Sqe};
 
 /// Connects a socket.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ impl Op for Connect {
         Sqe::connect(self.fd.as_fd().into(), &self.address)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
-        cqe.result().map(drop)
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
+        completion.result().map(drop)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use super::Op;
+use super::{Completion, Op};
 use crate::fd::Fd;
-use crate::ring::{Cqe, Sqe};
+use crate::ring::Sqe;
 
 /// Allocates or punches a range of a file.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Op for Fallocate {
         Sqe::fallocate(self.fd.as_fd().into(), self.mode, self.offset, self.len_bytes)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
-        cqe.result().map(drop)
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
+        completion.result().map(drop)
     }
 }

@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use super::Op;
+use super::{Completion, Op};
 use crate::fd::Fd;
-use crate::ring::{Cqe, Sqe};
+use crate::ring::Sqe;
 
 /// Flushes a file to its disk.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Op for Fsync {
         Sqe::fsync(self.fd.as_fd().into(), self.data_only)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
-        cqe.result().map(drop)
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
+        completion.result().map(drop)
     }
 }

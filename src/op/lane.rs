@@ -98,30 +98,47 @@ impl<T> Future for Hold<'_, T> {
     type Output = Held<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Held<T>> {
-        let shared = &self.lane.0;
-        let first = shared.waiting.borrow().front().map(|waiting| waiting.ticket);
-        if !shared.held.get() && (first.is_none() || first == self.ticket) {
-            shared.held.set(true);
-            if let Some(ticket) = self.ticket.take() {
-                self.lane.leave_queue(ticket);
-            }
-            return Poll::Ready(Held { lane: Lane(Rc::clone(&self.lane.0)) });
+        if let Some(held) = self.try_hold() {
+            return Poll::Ready(held);
         }
         // Cloning and dropping a waker may run anybody's code: nothing is borrowed meanwhile.
-        let waker = Some(context.waker().clone());
-        let Some(ticket) = self.ticket else {
-            let ticket = shared.next_ticket.get();
-            shared.next_ticket.set(ticket + 1);
-            shared.waiting.borrow_mut().push_back(Waiting { ticket, waker });
-            self.ticket = Some(ticket);
-            return Poll::Pending;
-        };
-        let mut waiting = shared.waiting.borrow_mut();
-        let mine = waiting.iter_mut().find(|waiting| waiting.ticket == ticket);
-        let replaced = mine.map(|mine| std::mem::replace(&mut mine.waker, waker));
-        drop(waiting);
+        let waker = context.waker().clone();
+        let replaced = self.lane.0.wait(&mut self.ticket, waker);
         drop(replaced);
-        Poll::Pending
+        // That code may have let go of the lane.
+        self.try_hold().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<T> Hold<'_, T> {
+    /// Takes the lane, if it is free and nobody else is before this one.
+    fn try_hold(&mut self) -> Option<Held<T>> {
+        let shared = &self.lane.0;
+        let first = shared.waiting.borrow().front().map(|waiting| waiting.ticket);
+        if shared.held.get() || (first.is_some() && first != self.ticket) {
+            return None;
+        }
+        shared.held.set(true);
+        if let Some(ticket) = self.ticket.take() {
+            self.lane.leave_queue(ticket);
+        }
+        Some(Held { lane: Lane(Rc::clone(&self.lane.0)) })
+    }
+}
+
+impl<T> Shared<T> {
+    /// Takes or keeps a place in the queue; returns the waker that is replaced.
+    fn wait(&self, ticket: &mut Option<u64>, waker: Waker) -> Option<Waker> {
+        let mut waiting = self.waiting.borrow_mut();
+        let place = waiting.iter_mut().find(|waiting| Some(waiting.ticket) == *ticket);
+        if let Some(place) = place {
+            return place.waker.replace(waker);
+        }
+        let new = self.next_ticket.get();
+        self.next_ticket.set(new + 1);
+        waiting.push_back(Waiting { ticket: new, waker: Some(waker) });
+        *ticket = Some(new);
+        None
     }
 }
 

@@ -44,7 +44,7 @@ mod socket;
 mod statx;
 mod write;
 
-pub use crate::driver::{InFlight, MultiOp, Op, Shots};
+pub use crate::driver::{Completion, InFlight, MultiOp, Op, Shots};
 pub use accept::{Accept, AcceptMulti, Accepted};
 pub use close::Close;
 pub use connect::Connect;

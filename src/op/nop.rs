@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::Op;
-use crate::ring::{Cqe, Sqe};
+use super::{Completion, Op};
+use crate::ring::Sqe;
 
 /// Does nothing; for measuring, and for trying out a ring.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ impl Op for Nop {
         Sqe::nop()
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
-        cqe.result().map(drop)
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
+        completion.result().map(drop)
     }
 }

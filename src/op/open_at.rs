@@ -4,9 +4,9 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
 
-use super::{Op, outcome};
+use super::{Completion, Op, outcome};
 use crate::fd::Fd;
-use crate::ring::{At, Cqe, Sqe};
+use crate::ring::{At, Sqe};
 
 /// Opens a file. A descriptor that comes after the future was dropped is closed.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ impl Op for OpenAt {
         Sqe::open_at(at, &self.path, self.flags, self.mode)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
         // SAFETY: openat(2) returns a new descriptor.
-        unsafe { outcome::new_fd(cqe) }
+        unsafe { outcome::new_fd(&completion) }
     }
 }

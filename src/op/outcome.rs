@@ -5,7 +5,8 @@ use std::os::fd::RawFd;
 
 use crate::buf::{BufError, BufResult, IoBufMut};
 use crate::fd::Fd;
-use crate::ring::Cqe;
+
+use super::Completion;
 
 /// The result of an operation that writes to the front of a buffer's room.
 ///
@@ -13,8 +14,11 @@ use crate::ring::Cqe;
 ///
 /// A result of `n` means that the kernel wrote `n` bytes to the front of the memory that
 /// [`IoBufMut::room`] of this very buffer returned last, as `prepare` lent it.
-pub unsafe fn filled<B: IoBufMut>(cqe: Cqe, mut buf: B) -> BufResult<usize, B> {
-    match cqe.result() {
+pub unsafe fn filled<B: IoBufMut, T>(
+    completion: &Completion<T>,
+    mut buf: B,
+) -> BufResult<usize, B> {
+    match completion.result() {
         Ok(n) => {
             let n = n as usize;
             // SAFETY: the caller's contract.
@@ -38,8 +42,8 @@ pub(super) fn copied<B: IoBufMut>(bytes: &[u8], mut buf: B) -> (usize, B) {
 /// # Safety
 ///
 /// A result that is no error is a new descriptor that nobody else owns.
-pub unsafe fn new_fd(cqe: Cqe) -> io::Result<Fd> {
-    let number = cqe.result()?;
+pub unsafe fn new_fd<T>(completion: &Completion<T>) -> io::Result<Fd> {
+    let number = completion.result()?;
     // SAFETY: the caller's contract.
     Ok(unsafe { Fd::from_raw(number as RawFd) })
 }

@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use super::{MultiOp, Op};
+use super::{Completion, MultiOp, Op};
 use crate::fd::Fd;
-use crate::ring::{Cqe, MultiSqe, Sqe};
+use crate::ring::{MultiSqe, Sqe};
 
 /// Waits until one of `events` holds.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ impl Op for Poll {
         Sqe::poll(self.fd.as_fd().into(), self.events)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
-        cqe.result()
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
+        completion.result()
     }
 }
 
@@ -46,7 +46,7 @@ impl MultiOp for PollMulti {
         MultiSqe::poll(self.fd.as_fd().into(), self.events)
     }
 
-    fn shot(&self, cqe: Cqe) -> Self::Item {
-        cqe.result()
+    fn shot(&self, completion: Completion<Self>) -> Self::Item {
+        completion.result()
     }
 }

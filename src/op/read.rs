@@ -2,10 +2,10 @@
 
 use std::os::fd::AsFd;
 
-use super::{Op, outcome};
+use super::{Completion, Op, outcome};
 use crate::buf::{BufResult, IoBufMut};
 use crate::fd::Fd;
-use crate::ring::{Cqe, Sqe};
+use crate::ring::Sqe;
 
 /// Reads into the front of a buffer.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ impl<B: IoBufMut> Op for Read<B> {
         Sqe::read(self.fd.as_fd().into(), self.buf.room(), self.offset)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
         // SAFETY: read(2) writes as many bytes as it returns to the front of the room that `prepare` lent.
-        unsafe { outcome::filled(cqe, self.buf) }
+        unsafe { outcome::filled(&completion, self.buf) }
     }
 }

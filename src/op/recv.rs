@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::lane::Held;
-use super::{Op, outcome};
-use crate::buf::{BufError, BufResult, IoBufMut, Slice};
+use super::{Completion, Op, outcome};
+use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, Slice};
 use crate::fd::Fd;
-use crate::ring::{Cqe, Sqe};
+use crate::ring::Sqe;
 
 /// What a receive left in its lane because its future was gone: bytes, or the errno that the socket
 /// reports only once.
@@ -35,19 +35,19 @@ impl<B: IoBufMut> Op for Recv<B> {
         Sqe::recv(self.fd.as_fd().into(), self.buf.room(), 0)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
         // SAFETY: recv(2) without flags writes as many bytes as it returns to the front of the room that
         // `prepare` lent. (With MSG_TRUNC it would return more than it wrote.)
-        unsafe { outcome::filled(cqe, self.buf) }
+        unsafe { outcome::filled(&completion, self.buf) }
     }
 
-    fn abandoned(self, cqe: Cqe) {
+    fn abandoned(self, completion: Completion<Self>) {
         let Recv { buf, lane, .. } = self;
         // SAFETY: as in `complete`.
-        match unsafe { outcome::filled(cqe, buf) } {
+        match unsafe { outcome::filled(&completion, buf) } {
             // The end of the stream comes again at the next receive.
             Ok((0, _)) => {}
-            Ok((n, buf)) => lane.leave(Ok(buf.bytes()[..n].to_vec())),
+            Ok((n, buf)) => lane.leave(Ok(front(&buf, n))),
             Err(failed) => leave_error(&lane, failed.error()),
         }
     }
@@ -77,15 +77,15 @@ impl<B: IoBufMut> Op for RecvExact<B> {
         Sqe::recv(self.fd.as_fd().into(), self.rest.room(), libc::MSG_WAITALL)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
         // SAFETY: recv(2) writes as many bytes as it returns to the front of the room that `prepare` lent.
         // MSG_WAITALL makes it go on where it stopped, and return the sum.
-        (unsafe { outcome::filled(cqe, self.rest) }, self.lane)
+        (unsafe { outcome::filled(&completion, self.rest) }, self.lane)
     }
 
-    fn abandoned(self, cqe: Cqe) {
+    fn abandoned(self, completion: Completion<Self>) {
         let start = self.rest.start();
-        let (result, lane) = self.complete(cqe);
+        let (result, lane) = self.complete(completion);
         let (received, error, rest) = match result {
             Ok((n, rest)) => (start + n, None, rest),
             Err(failed) => {
@@ -94,7 +94,7 @@ impl<B: IoBufMut> Op for RecvExact<B> {
             }
         };
         if received > 0 {
-            lane.leave(Ok(rest.buf().bytes()[..received].to_vec()));
+            lane.leave(Ok(front(rest.buf(), received)));
         }
         if let Some(error) = error {
             leave_error(&lane, &error);
@@ -103,6 +103,12 @@ impl<B: IoBufMut> Op for RecvExact<B> {
 }
 
 const _: () = assert!(size_of::<RecvExact<Vec<u8>>>() <= 256, "fits a pooled block");
+
+/// The bytes that were received. A buffer of somebody's own may show fewer than it was filled with.
+fn front(buf: &impl IoBuf, n: usize) -> Vec<u8> {
+    let bytes = buf.bytes();
+    bytes[..n.min(bytes.len())].to_vec()
+}
 
 /// Leaves an error for the next receive, if it is one that the socket has taken off by reporting it.
 fn leave_error(lane: &Held<LateBytes>, error: &io::Error) {

@@ -3,11 +3,11 @@
 
 use std::os::fd::AsFd;
 
-use super::Op;
 use super::lane::Held;
+use super::{Completion, Op};
 use crate::buf::{BufError, BufResult, IoBuf, Slice};
 use crate::fd::Fd;
-use crate::ring::{Cqe, Sqe};
+use crate::ring::Sqe;
 
 /// Sends the bytes of a buffer; fewer may be taken. A peer that is gone is `EPIPE`, never a signal.
 ///
@@ -32,8 +32,8 @@ impl<B: IoBuf> Op for Send<B> {
         Sqe::send(self.fd.as_fd().into(), self.buf.bytes(), self.flags)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
-        match cqe.result() {
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
+        match completion.result() {
             Ok(n) => Ok((n as usize, self.buf)),
             Err(error) => Err(BufError::new(error, self.buf)),
         }
@@ -63,8 +63,8 @@ impl<B: IoBuf> Op for SendAll<B> {
         Sqe::send(self.fd.as_fd().into(), self.rest.bytes(), libc::MSG_WAITALL)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
-        let result = match cqe.result() {
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
+        let result = match completion.result() {
             Ok(n) => Ok((n as usize, self.rest)),
             Err(error) => Err(BufError::new(error, self.rest)),
         };

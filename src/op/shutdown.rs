@@ -4,9 +4,9 @@ use std::io;
 use std::net;
 use std::os::fd::AsFd;
 
-use super::Op;
+use super::{Completion, Op};
 use crate::fd::Fd;
-use crate::ring::{Cqe, Sqe};
+use crate::ring::Sqe;
 
 /// Shuts down the reading, the writing or both halves of a connection.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Op for Shutdown {
         Sqe::shutdown(self.fd.as_fd().into(), how)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
-        cqe.result().map(drop)
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
+        completion.result().map(drop)
     }
 }

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::{Op, outcome};
+use super::{Completion, Op, outcome};
 use crate::fd::Fd;
-use crate::ring::{Cqe, Sqe};
+use crate::ring::Sqe;
 
 /// Makes a socket. Kernels before 5.19 answer `EINVAL`.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ impl Op for Socket {
         Sqe::socket(self.domain, self.kind, self.protocol)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
         // SAFETY: socket(2) returns a new descriptor.
-        unsafe { outcome::new_fd(cqe) }
+        unsafe { outcome::new_fd(&completion) }
     }
 }

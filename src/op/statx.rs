@@ -4,9 +4,9 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
 
-use super::Op;
+use super::{Completion, Op};
 use crate::fd::Fd;
-use crate::ring::{self, At, Cqe, Sqe};
+use crate::ring::{self, At, Sqe};
 
 /// Describes a file.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Op for Statx {
         Sqe::statx(at, &self.path, self.flags, mask, &mut self.found)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
-        cqe.result().map(|_| self.found)
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
+        completion.result().map(|_| self.found)
     }
 }

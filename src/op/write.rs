@@ -2,10 +2,10 @@
 
 use std::os::fd::AsFd;
 
-use super::Op;
+use super::{Completion, Op};
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::fd::Fd;
-use crate::ring::{Cqe, Sqe};
+use crate::ring::Sqe;
 
 /// Writes the bytes of a buffer; fewer may be taken.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ impl<B: IoBuf> Op for Write<B> {
         Sqe::write(self.fd.as_fd().into(), self.buf.bytes(), self.offset)
     }
 
-    fn complete(self, cqe: Cqe) -> Self::Output {
-        match cqe.result() {
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
+        match completion.result() {
             Ok(n) => Ok((n as usize, self.buf)),
             Err(error) => Err(BufError::new(error, self.buf)),
         }

@@ -74,7 +74,8 @@ where
     executor.spawn(future)
 }
 
-/// Lets every other task that is ready run once before the caller goes on.
+/// Lets other tasks that are ready run before the caller goes on: all of them, once, if the caller is a task;
+/// up to 64 if it is the main future.
 ///
 /// A task that computes for long without waiting for anything keeps the thread to itself;
 /// awaiting this now and then gives the others, and I/O, their turn.

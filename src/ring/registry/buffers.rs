@@ -24,7 +24,9 @@ use crate::sys::pages::Pages;
 ///
 /// A buffer that was registered with a tag other than 0 announces its release: a completion comes whose
 /// `user_data` is the tag, with result 0 and no flags, when it was replaced or unregistered and the last
-/// request that uses it has ended. Tags and the `user_data` of submissions share one space. Linux 5.13.
+/// request that uses it has ended. Tags and the `user_data` of submissions share one space, so keep a range for
+/// them: a tag that is taken for the end of a request lets its memory go while the kernel still uses it.
+/// Linux 5.13.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -114,7 +116,11 @@ impl Ring {
     /// # Errors
     ///
     /// As [`Ring::register_buffers`]; `EINVAL` also for a tag on an empty slot.
-    pub fn register_buffers_tagged(&self, buffers: &[(usize, u64)]) -> io::Result<Buffers> {
+    ///
+    /// # Safety
+    ///
+    /// Nobody takes the completions of the [tags](Buffers#tags) for those of requests.
+    pub unsafe fn register_buffers_tagged(&self, buffers: &[(usize, u64)]) -> io::Result<Buffers> {
         let (slots, mut iovecs) = allocate(buffers.iter().map(|(len_bytes, _)| *len_bytes))?;
         let mut tags: Vec<u64> = buffers.iter().map(|(_, tag)| *tag).collect();
         let register = RsrcRegister {
@@ -157,24 +163,25 @@ impl Buffers {
         self.slots.is_empty()
     }
 
-    /// The bytes of a buffer; none for an empty slot, for another ring's buffer, and behind the end.
+    /// The bytes of a buffer; none for an empty slot, for another ring's buffer, behind the end, and in a
+    /// forked child, which does not have the memory.
     pub fn bytes(&self, index: u16) -> Option<&[u8]> {
         match self.slots.get(usize::from(index))? {
-            // SAFETY: this slot alone lends the pages, and nobody writes while `self` is borrowed: Rust code
+            // SAFETY: they are ours; this slot alone lends them, and nobody writes while `self` is borrowed: Rust code
             // needs `bytes_mut` for that, the kernel a submission that was lent a part mutably, which the
             // push contract covers.
-            Held::Own(pages) => Some(unsafe { pages.bytes() }),
-            Held::Nothing | Held::Cloned(_) => None,
+            Held::Own(pages) if pages.are_ours() => Some(unsafe { pages.bytes() }),
+            _ => None,
         }
     }
 
     /// The bytes of a buffer, to write to; none as with [`Buffers::bytes`].
     pub fn bytes_mut(&mut self, index: u16) -> Option<&mut [u8]> {
         match self.slots.get(usize::from(index))? {
-            // SAFETY: this slot alone lends the pages, and `self` is borrowed mutably; the kernel is covered
+            // SAFETY: they are ours; this slot alone lends them, and `self` is borrowed mutably; the kernel is covered
             // by the push contract.
-            Held::Own(pages) => Some(unsafe { pages.bytes_mut() }),
-            Held::Nothing | Held::Cloned(_) => None,
+            Held::Own(pages) if pages.are_ours() => Some(unsafe { pages.bytes_mut() }),
+            _ => None,
         }
     }
 
@@ -213,7 +220,15 @@ impl Buffers {
     /// # Errors
     ///
     /// As [`Buffers::update`]; `EINVAL` also for a tag on an empty slot.
-    pub fn update_tagged(&mut self, first: u32, buffers: &[(usize, u64)]) -> io::Result<u32> {
+    ///
+    /// # Safety
+    ///
+    /// As [`Ring::register_buffers_tagged`].
+    pub unsafe fn update_tagged(
+        &mut self,
+        first: u32,
+        buffers: &[(usize, u64)],
+    ) -> io::Result<u32> {
         let (held, mut iovecs) = allocate(buffers.iter().map(|(len_bytes, _)| *len_bytes))?;
         let mut tags: Vec<u64> = buffers.iter().map(|(_, tag)| *tag).collect();
         // SAFETY: the memory is put into the table by `replace`.

@@ -33,7 +33,7 @@ impl Ring {
     /// # Errors
     ///
     /// `EBUSY` when there are buffers already, for which there is [`Buffers::replace_with_clones`]; `EINVAL`
-    /// for a range that ends behind the other table.
+    /// for more buffers than the other table has, `EOVERFLOW` for a range that ends behind it.
     ///
     /// ```no_run
     /// # fn main() -> std::io::Result<()> {
@@ -63,7 +63,7 @@ impl Buffers {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a range that ends behind the other table.
+    /// As [`Ring::clone_buffers`], but for `EBUSY`.
     pub fn replace_with_clones(&mut self, source: &Buffers, range: CloneRange) -> io::Result<()> {
         clone(self.table.ring(), source, range, CloneBuffersFlags::DST_REPLACE)?;
         self.hold_clones(source, range);

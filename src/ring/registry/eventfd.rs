@@ -5,12 +5,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::GiveBack;
 use crate::ring::Ring;
-use crate::sys::abi::{CqFlags, RegisterOp};
+use crate::sys::abi::RegisterOp;
 
 /// The eventfd of a ring is registered for as long as this lives, which may be longer than the ring.
 ///
 /// Its counter is a hint: several completions may add 1 between them, so copy out all there are.
-/// [`Ring::enable_eventfd`] silences it for a while without a system call.
+/// [`Ring::signal_eventfd`] silences it for a while without a system call.
 #[derive(Debug)]
 pub struct Eventfd(GiveBack);
 
@@ -26,8 +26,8 @@ impl Ring {
         self.register_eventfd_by(RegisterOp::REGISTER_EVENTFD, eventfd)
     }
 
-    /// Signals an eventfd with the completions that come after their submit has returned, and not with those
-    /// that it has brought at once. Linux 5.6.
+    /// Signals an eventfd with the completions that a worker thread brings, and not with those that come at
+    /// once, or when the ring's own thread has its deferred work done. Linux 5.6.
     ///
     /// # Errors
     ///
@@ -42,19 +42,6 @@ impl Ring {
         // SAFETY: one descriptor, read during the call only.
         unsafe { ring.register(op, &raw mut number, 1)? };
         Ok(Eventfd(GiveBack::new(ring, RegisterOp::UNREGISTER_EVENTFD, 0)))
-    }
-}
-
-impl Ring {
-    /// Whether completions signal the registered eventfd from now on, without a system call
-    /// (`IORING_CQ_EVENTFD_DISABLED`, Linux 5.8). Every ring begins with yes.
-    pub fn enable_eventfd(&mut self, enabled: bool) {
-        self.queues.show_cq_flags(CqFlags::EVENTFD_DISABLED, !enabled);
-    }
-
-    /// Whether completions signal the eventfd that is registered, or will be.
-    pub fn eventfd_enabled(&self) -> bool {
-        !self.queues.cq_flags().contains(CqFlags::EVENTFD_DISABLED)
     }
 }
 

@@ -26,7 +26,8 @@ const NO_FILE: i32 = -1;
 ///
 /// A file that was registered with a tag other than 0 announces its release: a completion comes whose
 /// `user_data` is the tag, with result 0 and no flags. Tags and the `user_data` of submissions share one
-/// space, so keep a range for them. Linux 5.13.
+/// space, so keep a range for them: a tag that is taken for the end of a request lets its memory go while the
+/// kernel still uses it. Linux 5.13.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -105,7 +106,11 @@ impl Ring {
     /// # Errors
     ///
     /// As [`Ring::register_files`]; `EINVAL` also for a tag on an empty slot.
-    pub fn register_files_tagged(
+    ///
+    /// # Safety
+    ///
+    /// Nobody takes the completions of the [tags](Files#tags) for those of requests.
+    pub unsafe fn register_files_tagged(
         &self,
         files: &[(Option<BorrowedFd<'_>>, u64)],
     ) -> io::Result<Files> {
@@ -176,7 +181,15 @@ impl Files {
     /// # Errors
     ///
     /// As [`Files::update`]; `EINVAL` also for a tag on a slot that is cleared.
-    pub fn update_tagged(&self, first: u32, changes: &[(FileChange<'_>, u64)]) -> io::Result<u32> {
+    ///
+    /// # Safety
+    ///
+    /// As [`Ring::register_files_tagged`].
+    pub unsafe fn update_tagged(
+        &self,
+        first: u32,
+        changes: &[(FileChange<'_>, u64)],
+    ) -> io::Result<u32> {
         let mut fds: Vec<i32> = changes.iter().map(|(change, _)| change.raw()).collect();
         let mut tags: Vec<u64> = changes.iter().map(|(_, tag)| *tag).collect();
         let mut update = RsrcUpdate2 {

@@ -9,13 +9,15 @@ use crate::sys::syscall;
 /// Posts a completion to a ring: its `user_data`, its result, and its flags where `flags` says some. The
 /// caller needs no ring of its own. `io_uring_register(2)`, Linux 6.13.
 ///
-/// The ring's owner cannot tell it from the completion of a request: who hands out the descriptor of a ring
-/// lets its holders post any `user_data`, and keeps theirs apart from those of requests that lend memory.
-///
 /// # Errors
 ///
 /// `EBADF` for a closed descriptor, `EBADFD` for one that is no ring's or a disabled ring's; `EOVERFLOW` when
 /// the completion could not be kept; `EINVAL` from older kernels.
+///
+/// # Safety
+///
+/// The holder of the ring does not take the completion for that of a request: a made-up one with the
+/// `user_data` of a read would end that read for them, while the kernel still writes to its memory.
 ///
 /// ```no_run
 /// # fn main() -> std::io::Result<()> {
@@ -23,13 +25,14 @@ use crate::sys::syscall;
 /// let fd = ring.fd().expect("a ring of Linux").try_clone_to_owned()?;
 /// std::thread::spawn(move || {
 ///     use std::os::fd::AsFd;
-///     uring::ring::send_message(fd.as_fd(), 7, 42, None)
+///     // SAFETY: no request of that ring has this `user_data`.
+///     unsafe { uring::ring::send_message(fd.as_fd(), 7, 42, None) }
 /// });
 /// ring.submit_and_wait(1, None)?;
 /// # Ok(())
 /// # }
 /// ```
-pub fn send_message(
+pub unsafe fn send_message(
     ring: BorrowedFd<'_>,
     user_data: u64,
     result: i32,

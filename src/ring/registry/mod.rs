@@ -8,6 +8,26 @@
 //! Errors carry the kernel's errno. Common to all: `EOPNOTSUPP` from a ring on a kernel in user space,
 //! `EINVAL` from a kernel that does not know the call, `EACCES` from a restricted ring.
 //!
+//! # Threads
+//!
+//! A ring belongs to a thread, and so does what is registered with it:
+//!
+//! ```compile_fail,E0277
+//! # fn main() -> std::io::Result<()> {
+//! let ring = uring::ring::Setup::new(8).build()?;
+//! let files = ring.register_files_sparse(8)?;
+//! std::thread::spawn(move || drop(files)); // `Files` cannot be sent between threads safely
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Completions that no request made
+//!
+//! Whoever pushed a request that lends memory takes the completion with its `user_data` for its end. Tags of
+//! files and buffers, messages and events post completions with any `user_data`; so what asks for them is
+//! `unsafe`, with one contract: nobody takes them for those of requests. A range of `user_data` kept for them
+//! does it.
+//!
 //! # Memory
 //!
 //! Memory that the kernel keeps beyond a call is owned by the value that registered it, in pages of its own:
@@ -54,7 +74,9 @@ pub use message::send_message;
 pub use napi::NapiSettings;
 pub use personality::Personality;
 pub use probe::Probe;
-pub use query::{KnownOpcodes, KnownQueues, KnownZcrx, query_opcodes, query_queues, query_zcrx};
+pub use query::{
+    Known, KnownOpcodes, KnownQueues, KnownZcrx, query, query_opcodes, query_queues, query_zcrx,
+};
 pub use region::{Region, RegionSetup, WaitArgs, WaitSlot};
 pub use restrictions::{Restrictions, restrict_task};
 pub use ring_fds::RegisteredRingFd;

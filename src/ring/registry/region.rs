@@ -6,9 +6,11 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::{address, errno};
-use crate::ring::{MemRegionRegFlags, RegWaitFlags, RegionFlags, RegisterOp, Ring, RingId};
+use crate::ring::{
+    MemRegionRegFlags, RegWaitFlags, RegionFlags, RegisterOp, Ring, RingId, Signals,
+};
 use crate::sys::abi::{MemRegionReg, RegWait, RegionDesc, SIGSET_BYTES, Timespec};
-use crate::sys::mapping::Mapping;
+use crate::sys::mapping::{self, Mapping};
 use crate::sys::pages::Pages;
 
 /// A region to register: how long, whose memory, and what for. Linux 6.13.
@@ -51,6 +53,13 @@ impl Memory {
         }
     }
 
+    fn is_ours(&self) -> bool {
+        match self {
+            Memory::User(pages) => pages.are_ours(),
+            Memory::Kernel(mapping) => mapping.made_by().is_current(),
+        }
+    }
+
     fn len_bytes(&self) -> usize {
         match self {
             Memory::User(pages) => pages.len_bytes(),
@@ -58,9 +67,6 @@ impl Memory {
         }
     }
 }
-
-/// A signal mask as the kernel reads it, of 64 signals or, on MIPS, 128.
-type SignalMask = [u64; 2];
 
 /// A ring's region of shared memory. A ring has one in its life: dropping this unmaps our side, and the
 /// kernel's stays until the ring is gone.
@@ -71,7 +77,7 @@ type SignalMask = [u64; 2];
 pub struct Region {
     memory: Memory,
     /// What the places point to, one each.
-    masks: Box<[SignalMask]>,
+    masks: Box<[Signals]>,
     ring: RingId,
 }
 
@@ -82,8 +88,8 @@ pub struct WaitArgs {
     pub limit: Option<Duration>,
     /// For how long to wait for all completions wanted, before fewer will do; in whole microseconds.
     pub min_wait: Duration,
-    /// The signals that are blocked meanwhile, bit n-1 for signal n; none leaves the thread's own mask.
-    pub blocked_signals: Option<u64>,
+    /// The signals that are held back meanwhile, and no others; none leaves the thread's own mask.
+    pub blocking: Option<Signals>,
 }
 
 /// A place of a [`Region`] that holds the arguments of a wait.
@@ -118,12 +124,12 @@ impl Ring {
         let ring = self.registrar()?;
         let len_bytes = setup
             .len_bytes
-            .checked_next_multiple_of(Pages::page_bytes())
+            .checked_next_multiple_of(mapping::page_bytes())
             .ok_or_else(|| errno(libc::EINVAL))?;
         let mut region = RegionDesc { size: len_bytes as u64, ..RegionDesc::default() };
         let user = if setup.from_kernel { None } else { Some(Pages::new(len_bytes)?) };
         if let Some(pages) = &user {
-            region.user_addr = pages.start().as_ptr().expose_provenance() as u64;
+            region.user_addr = pages.address();
             region.flags = RegionFlags::TYPE_USER.bits();
         }
         // Before anything is registered, since a region cannot be taken back.
@@ -151,7 +157,7 @@ impl Ring {
             (None, None) => return Err(errno(libc::EBADF)),
         };
         let places = if setup.wait_args { len_bytes / size_of::<RegWait>() } else { 0 };
-        Ok(Region { memory, masks: vec![[0; 2]; places].into(), ring: self.id() })
+        Ok(Region { memory, masks: vec![Signals::none(); places].into(), ring: self.id() })
     }
 }
 
@@ -170,8 +176,11 @@ impl Region {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for a place behind the end.
+    /// `EINVAL` for a place behind the end; `EEXIST` in a forked child, which does not have the memory.
     pub fn set(&mut self, index: u32, wait: &WaitArgs) -> io::Result<WaitSlot<'_>> {
+        if !self.memory.is_ours() {
+            return Err(errno(libc::EEXIST));
+        }
         let mask = self.masks.get_mut(index as usize).ok_or_else(|| errno(libc::EINVAL))?;
         let mut args = RegWait {
             min_wait_usec: u32::try_from(wait.min_wait.as_micros()).unwrap_or(u32::MAX),
@@ -184,13 +193,13 @@ impl Region {
                 nsec: i64::from(limit.subsec_nanos()),
             };
         }
-        if let Some(blocked) = wait.blocked_signals {
-            *mask = [blocked, 0];
-            args.sigmask = address(mask);
+        if let Some(signals) = wait.blocking {
+            *mask = signals;
+            args.sigmask = address(&mut mask.0);
             args.sigmask_sz = SIGSET_BYTES;
         }
         let place = self.memory.start().cast::<RegWait>();
-        // SAFETY: there are as many places as masks, all within the memory, which is aligned to a page. The
+        // SAFETY: there are as many places as masks, all within the memory, which is ours and aligned to a page. The
         // kernel reads a place at the start of a wait of this thread, so not now.
         unsafe { place.add(index as usize).write_volatile(args) };
         self.slot(index).ok_or_else(|| errno(libc::EINVAL))

@@ -53,7 +53,7 @@ impl<'a> SyncCancel<'a> {
         SyncCancel { opcode, ..SyncCancel::by(CancelFlags::OP) }
     }
 
-    /// Every request of the ring.
+    /// Every request of the ring, as if with [`all`](SyncCancel::all).
     pub fn any() -> SyncCancel<'a> {
         SyncCancel::by(CancelFlags::ANY)
     }
@@ -109,7 +109,7 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// `ENOENT` when none matches (0 with `all`); `ETIME` when the limit has passed; `EINTR` for a signal;
+    /// `ENOENT` when none matches (0 with `all` or `any`); `ETIME` when the limit has passed; `EINTR` for a signal;
     /// `EBADF` for a bad descriptor; `EINVAL` for another ring's slot.
     pub fn sync_cancel(&self, which: SyncCancel<'_>) -> io::Result<u32> {
         let (ring, mut register) = (self.registrar()?, which.raw(self.id())?);

@@ -16,6 +16,7 @@ use crate::ring::{
 use crate::sys::abi::{
     RegionDesc, ZCRX_AREA_MASK, ZcrxAreaReg, ZcrxCqe, ZcrxCtrl, ZcrxEventDesc, ZcrxIfqReg, ZcrxRqe,
 };
+use crate::sys::mapping;
 use crate::sys::pages::Pages;
 
 /// Which receive queue to take over, and with how much memory. Linux 6.15.
@@ -68,7 +69,11 @@ impl<'a> ZcrxSetup<'a> {
     }
 
     /// Posts a completion with this `user_data` when one of `events` has happened. Newer than Linux 7.0.
-    pub fn events(self, user_data: u64, events: &[ZcrxEvent]) -> ZcrxSetup<'a> {
+    ///
+    /// # Safety
+    ///
+    /// Nobody takes that completion for that of a request.
+    pub unsafe fn events(self, user_data: u64, events: &[ZcrxEvent]) -> ZcrxSetup<'a> {
         let mask = events.iter().fold(0, |mask, event| mask | 1u32.wrapping_shl(event.0));
         ZcrxSetup { events: Some((user_data, mask)), ..self }
     }
@@ -97,9 +102,9 @@ impl Ring {
         let (area, mut area_reg) = area(setup.area)?;
         // Room for the head, whose size the kernel chooses, and the entries.
         let entries_bytes = setup.refill_entries as usize * size_of::<ZcrxRqe>();
-        let refill = Pages::new(entries_bytes.next_multiple_of(page()) + page())?;
+        let refill = Pages::whole(entries_bytes + mapping::page_bytes())?;
         let mut region = RegionDesc {
-            user_addr: refill.start().as_ptr().expose_provenance() as u64,
+            user_addr: refill.address(),
             size: refill.len_bytes() as u64,
             flags: RegionFlags::TYPE_USER.bits(),
             ..RegionDesc::default()
@@ -201,7 +206,7 @@ impl ZcrxQueue {
     pub unsafe fn bytes(&self, piece: &ZcrxCqe, len_bytes: u32) -> Option<&[u8]> {
         let start = usize::try_from(piece.off & !ZCRX_AREA_MASK).ok()?;
         let end = start.checked_add(len_bytes as usize)?;
-        let area = self.area.as_ref()?;
+        let area = self.area.as_ref().filter(|area| area.are_ours())?;
         if end > area.len_bytes() {
             return None;
         }
@@ -216,18 +221,12 @@ impl ZcrxQueue {
     }
 }
 
-fn page() -> usize {
-    Pages::page_bytes()
-}
-
 /// The memory of an area, if it is ours, and what describes it.
 fn area(area: Area<'_>) -> io::Result<(Option<Pages>, ZcrxAreaReg)> {
     match area {
         Area::Pages { len_bytes } => {
-            let whole = len_bytes.checked_next_multiple_of(page());
-            let pages = Pages::new(whole.ok_or_else(|| errno(libc::EINVAL))?)?;
-            let addr = pages.start().as_ptr().expose_provenance() as u64;
-            let len = pages.len_bytes() as u64;
+            let pages = Pages::whole(len_bytes)?;
+            let (addr, len) = (pages.address(), pages.len_bytes() as u64);
             Ok((Some(pages), ZcrxAreaReg { addr, len, ..ZcrxAreaReg::default() }))
         }
         Area::DmaBuf { fd, offset_bytes, len_bytes } => Ok((

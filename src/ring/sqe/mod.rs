@@ -8,7 +8,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::{PersonalityId, RingId};
+use super::{Entry128, PersonalityId, RingId};
 use crate::sys::abi::{Opcode, RawSqe, RawSqe128, SqeFlags};
 
 mod buffers;
@@ -148,49 +148,16 @@ impl From<MultiSqe<'_>> for Entry {
     }
 }
 
-/// A submission of 128 bytes without its borrow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry128 {
-    /// The submission as the kernel reads it.
-    pub(crate) sqe: RawSqe128,
-    /// As in [`Entry`].
-    pub(super) ring: Option<RingId>,
-}
-
-impl Entry128 {
-    /// What the completion will carry.
-    pub fn user_data(mut self, user_data: u64) -> Entry128 {
-        self.sqe.first.user_data = user_data;
-        self
-    }
-
-    /// The submission as the kernel reads it.
-    pub fn raw(&self) -> &RawSqe128 {
-        &self.sqe
-    }
-
-    /// As [`Entry::ring`].
-    pub fn ring(&self) -> Option<RingId> {
-        self.ring
-    }
-}
-
-impl From<RawSqe128> for Entry128 {
-    fn from(sqe: RawSqe128) -> Entry128 {
-        Entry128 { sqe, ring: None }
-    }
-}
-
 impl From<Sqe128<'_>> for Entry128 {
     fn from(sqe: Sqe128<'_>) -> Entry128 {
         sqe.into_raw()
     }
 }
 
-/// An operation of 64 bytes on a ring whose entries all have 128 (`IORING_SETUP_SQE128`, Linux 5.19).
+/// A submission of 64 bytes on a ring whose entries all have 128 (`IORING_SETUP_SQE128`, Linux 5.19).
 impl From<Entry> for Entry128 {
     fn from(entry: Entry) -> Entry128 {
-        Entry128 { sqe: RawSqe128 { first: entry.sqe, more: [0; 64] }, ring: entry.ring }
+        Entry128::new(entry, [0; 64])
     }
 }
 
@@ -310,8 +277,7 @@ impl<'a> Sqe128<'a> {
 
     /// The submission without its borrow; see [`Sqe::into_raw`].
     pub fn into_raw(self) -> Entry128 {
-        let sqe = RawSqe128 { first: self.entry.sqe, more: self.more };
-        Entry128 { sqe, ring: self.entry.ring }
+        Entry128::new(self.entry, self.more)
     }
 }
 

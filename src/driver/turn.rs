@@ -1,0 +1,213 @@
+//! One turn of the loop: submit, sleep, take completions, act on them.
+
+use std::cell::Cell;
+use std::io;
+use std::time::Instant;
+
+use super::Driver;
+use super::slots::{Action, Token};
+use crate::ring::{Cqe, MultiSqe, Ring, Sqe, Target};
+
+/// `user_data` of the wake-up poll. Tokens never reach it: their lower half is a slab index.
+const WAKE: u64 = u64::MAX;
+
+/// Completions copied out at a time.
+const CQES_PER_BATCH: usize = 64;
+
+/// Whether, and until when, a turn may sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// There is other work.
+    No,
+    /// Until something completes or wakes the driver, or this moment comes.
+    Until(Option<Instant>),
+}
+
+/// How the wake-up descriptor is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WakePoll {
+    /// Not at all: the kernel in user space needs none.
+    Unneeded,
+    /// To be armed; `multi` is false on kernels before 5.13.
+    Disarmed {
+        multi: bool,
+    },
+    Armed {
+        multi: bool,
+    },
+}
+
+impl Driver {
+    /// One turn of the loop: submits what is queued, sleeps if it may, takes completions and acts on them.
+    /// All that in one system call, or none if there is nothing to submit, to fetch or to wait for.
+    ///
+    /// # Panics
+    ///
+    /// When called from within itself, or when the kernel refuses the ring for good.
+    pub(crate) fn turn(&self, wait: Wait) {
+        if let Err(error) = self.try_turn(wait) {
+            panic!("io_uring_enter failed, the ring cannot go on: {error}");
+        }
+    }
+
+    fn try_turn(&self, wait: Wait) -> io::Result<()> {
+        let _turning = self.begin_turn();
+        // What a panic in the last turn left undone, and what came while a submission waited for room. It may
+        // wake tasks, which would not want us to sleep.
+        let wait = if self.actions.borrow().is_empty() { wait } else { Wait::No };
+        self.act();
+        self.push_internal();
+        let entered = self.enter(wait);
+        self.act();
+        entered
+    }
+
+    pub(super) fn begin_turn(&self) -> Turning<'_> {
+        assert!(!self.turning.replace(true), "Driver::turn was called from within itself");
+        Turning(&self.turning)
+    }
+
+    pub(super) fn enter(&self, wait: Wait) -> io::Result<()> {
+        let mut ring = self.ring.borrow_mut();
+        let Some(ring) = ring.as_mut() else { return Ok(()) };
+        let limit = match wait {
+            Wait::Until(deadline) if self.may_sleep(ring) => {
+                let until = self.retry.get().earlier_of(deadline);
+                Some(until.map(|at| at.saturating_duration_since(ring.now())))
+            }
+            _ => None,
+        };
+        let parked = limit.is_some() && self.unpark.park();
+        let result = match limit {
+            Some(limit) if parked => ring.submit_and_wait(1, limit),
+            _ if ring.queued() > 0 || ring.needs_enter() => ring.submit_and_wait(0, None),
+            _ => Ok(0),
+        };
+        if parked {
+            self.unpark.unparked();
+        }
+        self.reap(ring);
+        match result {
+            Err(error) if !is_passing(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether nothing is left that a sleep would delay.
+    fn may_sleep(&self, ring: &Ring) -> bool {
+        ring.ready() == 0
+            && !ring.needs_enter()
+            && self.actions.borrow().is_empty()
+            && !self.slots.borrow().has_cancels()
+            && !matches!(self.wake_poll.get(), WakePoll::Disarmed { .. })
+    }
+
+    /// Pushes the submissions of the driver's own: they lend nothing (rule 2).
+    pub(super) fn push_internal(&self) {
+        if let WakePoll::Disarmed { multi } = self.wake_poll.get() {
+            if let Some(eventfd) = self.unpark.eventfd() {
+                let target = Target::from(eventfd);
+                let events = libc::POLLIN as u32;
+                let sqe = if multi {
+                    MultiSqe::poll(target, events).user_data(WAKE).into_raw()
+                } else {
+                    Sqe::poll(target, events).user_data(WAKE).into_raw()
+                };
+                if self.push(sqe).is_ok() {
+                    self.wake_poll.set(WakePoll::Armed { multi });
+                }
+            }
+        }
+        self.retry_cancels();
+        loop {
+            let Some(token) = self.slots.borrow_mut().next_cancel() else { return };
+            let sqe = Sqe::cancel(token.user_data()).user_data(token.cancel_user_data()).into_raw();
+            if self.push(sqe).is_err() {
+                self.slots.borrow_mut().return_cancel(token);
+                return;
+            }
+        }
+    }
+
+    /// Queues cancels once more that missed their operation, when it is time.
+    fn retry_cancels(&self) {
+        let mut retry = self.retry.get();
+        if retry.is_due(|| self.now()) {
+            retry.done(self.slots.borrow_mut().retry_missed());
+            self.retry.set(retry);
+        }
+    }
+
+    /// Takes all completions that are there. Runs no user code: what they ask for goes to the actions.
+    pub(super) fn reap(&self, ring: &mut Ring) {
+        let mut batch = [Cqe::default(); CQES_PER_BATCH];
+        loop {
+            let count = ring.copy_cqes(&mut batch);
+            for cqe in &batch[..count] {
+                match cqe.user_data() {
+                    WAKE => self.on_wake(*cqe),
+                    user_data if Token::names_cancel(user_data) => self.on_cancel(*cqe, ring.now()),
+                    _ => self.finish(*cqe),
+                }
+            }
+            if count < batch.len() {
+                return;
+            }
+        }
+    }
+
+    fn finish(&self, cqe: Cqe) {
+        if let Some(action) = self.slots.borrow_mut().on_cqe(cqe) {
+            self.actions.borrow_mut().push_back(action);
+        }
+    }
+
+    /// The kernel has acted on a cancel. An error says that the operation has ended, or that it is running,
+    /// or that it was on its way: a read forced to a worker was seen to go on to wait for input after its
+    /// cancel had come back with EALREADY (Linux 6.18). So what is still in flight is cancelled again.
+    fn on_cancel(&self, cqe: Cqe, now: Instant) {
+        let token = Token::from_user_data(cqe.user_data());
+        if cqe.raw_result() < 0 && self.slots.borrow_mut().on_missed_cancel(token) {
+            let mut retry = self.retry.get();
+            retry.schedule(now);
+            self.retry.set(retry);
+        }
+    }
+
+    fn on_wake(&self, cqe: Cqe) {
+        let WakePoll::Armed { multi } = self.wake_poll.get() else { return };
+        if cqe.more() {
+            return;
+        }
+        // A multishot poll refused with EINVAL: a kernel before 5.13.
+        let multi = multi && cqe.raw_result() != -libc::EINVAL;
+        let _ = self.unpark.drain();
+        self.wake_poll.set(WakePoll::Disarmed { multi });
+    }
+
+    /// Does what completions asked for, one at a time, with nothing borrowed. A panic leaves the rest in the
+    /// queue, for the next turn.
+    pub(super) fn act(&self) {
+        loop {
+            let Some(action) = self.actions.borrow_mut().pop_front() else { return };
+            match action {
+                Action::Wake(waker) => waker.wake(),
+                Action::Settle(token) => self.settle(token),
+            }
+        }
+    }
+}
+
+/// Errors of `enter` that pass when completions are taken, a signal was handled or memory is free again.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY))
+}
+
+/// Ends a turn, also by a panic.
+pub(super) struct Turning<'a>(&'a Cell<bool>);
+
+impl Drop for Turning<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
