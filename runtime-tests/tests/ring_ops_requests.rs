@@ -11,8 +11,8 @@ use runtime_tests::{pipe, skipped};
 use uring::buf::Room;
 use uring::ring::abi::Timespec;
 use uring::ring::{
-    Advice, CancelKey, ChildId, ChildInfo, Entry, EpollChange, FutexWaiter, MultiSqe, Opcode,
-    RawSqe, Setup, Sqe, Target, TimeoutFlags,
+    Advice, BigCqe, CancelKey, ChildId, ChildInfo, Entry, EpollChange, FutexWaiter, MultiSqe,
+    Opcode, RawSqe, Setup, SetupFlags, Sqe, Sqe128, Target, TimeoutFlags,
 };
 
 const IN: u32 = libc::POLLIN as u32;
@@ -68,6 +68,38 @@ fn long_submissions_are_not_taken_for_short_ones() {
         }
         skipped("this ring has entries of 64 bytes (128: Linux 6.19)");
     });
+}
+
+#[test]
+fn a_ring_of_long_entries_takes_short_submissions_and_says_more() {
+    let setup = Setup::new(4).require(SetupFlags::SQE128 | SetupFlags::CQE32);
+    let Ok(mut ring) = setup.build() else {
+        return skipped("Linux here lacks entries of 128 and 32 bytes (5.19), or is Miri");
+    };
+    let mut complete = |sqe: Sqe128<'_>| {
+        // SAFETY: nothing is lent.
+        unsafe { ring.push128(sqe) }.expect("space");
+        ring.submit_and_wait(1, None).expect("a wait");
+        let mut cqes = [BigCqe::default()];
+        assert_eq!(ring.copy_big_cqes(&mut cqes), 1);
+        cqes[0]
+    };
+    assert_eq!(complete(Sqe::nop().into()).cqe.raw_result(), 0);
+    let said = complete(Sqe::nop_big([3, 4]).into());
+    match said.cqe.raw_result() {
+        0 => assert_eq!(said.extra, [3, 4]),
+        result => {
+            assert_eq!(result, -libc::EINVAL);
+            skipped("Linux here lacks IORING_NOP_CQE32 (6.18)");
+        }
+    }
+    match complete(Sqe128::nop()).cqe.raw_result() {
+        0 => {}
+        result => {
+            assert_eq!(result, -libc::EINVAL);
+            skipped("Linux here lacks NOP128 (6.19)");
+        }
+    }
 }
 
 #[test]
