@@ -1,6 +1,8 @@
 //! What the tests of every situation share: running on every kernel, ledgers of events, temporary
 //! directories.
 
+pub mod ring;
+
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::io;

@@ -18,6 +18,9 @@ use crate::sys::syscall::{self, NewRing};
 pub struct RingId(NonZeroU32);
 
 impl RingId {
+    /// The number of no ring: what names things of two rings belongs to neither.
+    pub(super) const NOBODYS: RingId = RingId(NonZeroU32::MAX);
+
     /// A number that no other ring has, until 2³² rings were made.
     pub(super) fn next() -> RingId {
         static NEXT: AtomicU32 = AtomicU32::new(1);

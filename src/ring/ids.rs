@@ -101,3 +101,30 @@ impl ZcrxId {
         self.ring
     }
 }
+
+/// A place in a ring's table of registered buffers. Linux 5.1.
+///
+/// For what names the buffer beside the memory in it ([`Sqe::read_vectored_fixed`](super::Sqe)). One that is
+/// empty is answered by `EFAULT`, and so is memory that lies elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BufIndex {
+    pub(super) index: u16,
+    pub(super) ring: RingId,
+}
+
+impl BufIndex {
+    /// That place in the table of that ring.
+    pub fn new(ring: RingId, index: u16) -> BufIndex {
+        BufIndex { index, ring }
+    }
+
+    /// Its place in the table.
+    pub fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// The ring whose table it is in.
+    pub fn ring(&self) -> RingId {
+        self.ring
+    }
+}

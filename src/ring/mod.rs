@@ -121,7 +121,7 @@ pub use capabilities::Capabilities;
 pub use cqe::{BigCqe, Cqe};
 pub use enter::{Signals, WaitFor};
 pub use fd::RingId;
-pub use ids::{BufGroup, PersonalityId, Slot, ZcrxId};
+pub use ids::{BufGroup, BufIndex, PersonalityId, Slot, ZcrxId};
 pub use kernel::{Enter, Interrupt, Kernel};
 pub use ladder::Rung;
 pub use memory::RingMemory;
@@ -142,7 +142,11 @@ pub use registry::{
     query_queues, query_zcrx, restrict_task, send_message,
 };
 pub use setup::{Setup, SetupReport};
-pub use sqe::{At, Entry, MultiSqe, Sqe, Target};
+pub use sqe::{
+    Advice, At, CancelKey, ChildId, ChildInfo, Entry, EpollChange, FileAdvice, FutexWaiter,
+    Install, IoVecs, MsgHeader, MsgRooms, MultiSqe, OpenHow, Rooms, Slices, SlotUpdate, Sqe,
+    Sqe128, Target,
+};
 
 pub use crate::sys::abi::{
     AcceptFlags, BpfCommand, BpfFilterFlags, CancelFlags, CloneBuffersFlags, CqFlags, CqeFlags,

@@ -76,6 +76,11 @@ impl Entry128 {
     pub fn raw(&self) -> &RawSqe128 {
         &self.sqe
     }
+
+    /// As [`Entry::ring`].
+    pub fn ring(&self) -> Option<RingId> {
+        self.ring
+    }
 }
 
 impl From<RawSqe128> for Entry128 {

@@ -67,6 +67,8 @@ pub use buffers_clone::CloneRange;
 pub use clock::Clock;
 pub use eventfd::Eventfd;
 pub use files::{FileChange, Files};
+#[cfg(test)]
+pub(super) use fixed::Place;
 pub use fixed::{FixedBuf, FixedBufMut};
 pub use message::send_message;
 pub use napi::NapiSettings;
