@@ -13,6 +13,8 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+pub mod rings;
+
 use uring::fd::Fd;
 use uring::sim::Sim;
 use uring::{Builder, Runtime, op};
@@ -98,15 +100,24 @@ impl Drop for Place {
     }
 }
 
-/// How many seeds of the simulated kernel each test runs on.
-const SEEDS: u64 = if cfg!(miri) { 2 } else { 20 };
+/// How many times slower than usual this machine is, by the variable `URING_TEST_SCALE`; 1 without it.
+/// Waits are longer by it and long runs shorter. An emulated machine takes milliseconds to start a worker of io_uring.
+pub fn scale() -> u32 {
+    let said = std::env::var("URING_TEST_SCALE").ok();
+    said.map_or(1, |scale| scale.parse().expect("URING_TEST_SCALE is a number"))
+}
+
+/// How many seeds of the simulated kernel each test runs on: few where the machine is slow.
+fn seeds() -> u64 {
+    if cfg!(miri) { 2 } else { u64::from(20 / scale()).max(2) }
+}
 
 /// Every kernel there is here: Linux by each rung of the set-up ladder, and the simulated one by several
 /// seeds. Under Miri, which has no io_uring, the simulated one alone.
 pub fn kernels() -> Vec<On> {
     let rungs = if cfg!(miri) { 0 } else { 6 };
     let linux = (0..rungs).map(|rung| On::Linux { rung });
-    let sim = (0..SEEDS).map(|seed| On::Sim { seed, sim: Sim::new(seed) });
+    let sim = (0..seeds()).map(|seed| On::Sim { seed, sim: Sim::new(seed) });
     linux.chain(sim).collect()
 }
 
@@ -144,7 +155,7 @@ pub async fn one_turn() {
 
 /// Lets everything complete that can: longer than any delay of the simulated kernel.
 pub async fn a_while() {
-    uring::time::sleep(Duration::from_millis(2)).await;
+    uring::time::sleep(Duration::from_millis(2) * scale()).await;
 }
 
 /// Writes all of `bytes` to the end of a pipe or socket that has room for them.
@@ -186,9 +197,9 @@ impl Watchdog {
     }
 }
 
-/// So many steps; few under Miri, which is hundreds of times slower.
+/// So many steps; few under Miri, which is hundreds of times slower, and something between by [`scale`].
 pub fn steps(full: usize, under_miri: usize) -> usize {
-    if cfg!(miri) { under_miri } else { full }
+    if cfg!(miri) { under_miri } else { (full / scale() as usize).max(under_miri.min(full)) }
 }
 
 /// Runs a test on every kernel; afterwards nothing may be left in flight, and nothing strange have come.

@@ -5,7 +5,9 @@ use std::mem;
 use std::time::Duration;
 
 use futures::StreamExt;
-use runtime_tests::{Ledger, NotedBuf, On, a_while, kernels, on_every_kernel, one_turn, put};
+use runtime_tests::{
+    Ledger, NotedBuf, On, a_while, all_quiet, kernels, on_every_kernel, one_turn, put,
+};
 use uring::fd::Fd;
 use uring::op::{self, InFlight};
 use uring::task;
@@ -128,7 +130,8 @@ fn a_forgotten_task_with_an_operation_goes_on_by_itself() {
             });
             mem::forget(task);
             put(&writer, b"four").await;
-            a_while().await;
+            all_quiet(runtime).await;
+            one_turn().await;
         });
         assert_eq!(ledger.events(), ["read 4", "buffer freed"]);
     });

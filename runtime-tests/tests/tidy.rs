@@ -25,10 +25,22 @@ const LAYERS: &[(&str, &[&str])] = &[
 const UNSAFE: &[(&str, &str)] = &[
     ("sys/syscall.rs", "the arguments describe memory of ours"),
     ("sys/mapping.rs", "the mapping is ours and unmapped once"),
-    ("ring/queues.rs", "offsets lie in the memory, each side keeps to its own end"),
+    (
+        "sys/pages.rs",
+        "the pages are ours and unmapped once; their one lender keeps writers and readers apart",
+    ),
+    ("sys/process.rs", "the page of the word that a fork wipes is never unmapped"),
+    ("ring/queues/", "offsets lie in the memory, each side keeps to its own end"),
+    ("ring/memory.rs", "never more is used than there is"),
+    ("ring/setup.rs", "memory lent for rings is large enough, and theirs alone"),
+    ("ring/resize.rs", "arguments of register calls"),
+    ("ring/capabilities.rs", "arguments of register calls that are none"),
     ("ring/fd.rs", "arguments of register calls"),
+    (
+        "ring/registry/",
+        "arguments of register calls; what the kernel keeps is owned by what registered it",
+    ),
     ("ring/kernel.rs", "arguments of register calls; the contract of a kernel in user space"),
-    ("ring/mod.rs", "the push contract"),
     (
         "ring/provided/memory.rs",
         "entries and buffers lie in memory of ours, entries are atomic words",
@@ -38,6 +50,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("ring/provided/buf_ring.rs", "arguments of register calls; the take contract"),
     ("ring/provided/classic.rs", "the take contract; what completions of provide and remove mean"),
     ("ring/provided/tests.rs", "plays the kernel"),
+    ("ring/push.rs", "the push contract"),
     ("ring/sqe.rs", "the door for operations this crate does not know"),
     ("driver/mod.rs", "the borrow of a pushed submission lasts: rules 1 to 4"),
     ("driver/payload.rs", "erased type and address are right"),

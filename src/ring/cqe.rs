@@ -64,6 +64,23 @@ impl Cqe {
     }
 }
 
+/// A completion of 32 bytes: every one of a ring with [`SetupFlags::CQE32`](super::SetupFlags::CQE32) (Linux
+/// 5.19), or a large one of a ring with [`SetupFlags::CQE_MIXED`](super::SetupFlags::CQE_MIXED) (Linux 6.18).
+/// A small one has zeros for its second half.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BigCqe {
+    /// The first half: a completion as any other.
+    pub cqe: Cqe,
+    /// The second half, whose meaning is the operation's.
+    pub extra: [u64; 2],
+}
+
+impl From<BigCqe> for Cqe {
+    fn from(big: BigCqe) -> Cqe {
+        big.cqe
+    }
+}
+
 impl From<RawCqe> for Cqe {
     fn from(raw: RawCqe) -> Cqe {
         Cqe(raw)

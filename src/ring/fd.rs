@@ -6,8 +6,9 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::sys::abi::{EnterFlags, Features, RegisterFlags, RegisterOp, RsrcUpdate};
-use crate::sys::syscall;
+use crate::sys::abi::{EnterFlags, Features, Params, RegisterFlags, RegisterOp, RsrcUpdate};
+use crate::sys::process::Process;
+use crate::sys::syscall::{self, NewRing};
 
 /// Tells one ring of this process from all others.
 ///
@@ -35,24 +36,26 @@ pub(crate) struct RingFd {
     index: Option<u32>,
     /// Whether register calls may name the ring by its index (`IORING_FEAT_REG_REG_RING`, Linux 6.3).
     registers_by_index: bool,
+    /// The process whose ring it is; the index means nothing to a forked child, or another ring.
+    process: Process,
 }
 
 impl RingFd {
-    /// Takes over a new ring, and registers its descriptor if the kernel lets us (Linux 5.18).
-    pub(super) fn new(fd: OwnedFd, features: Features) -> RingFd {
-        let mut update =
-            RsrcUpdate { offset: u32::MAX, data: fd.as_raw_fd() as u64, ..RsrcUpdate::default() };
-        let number = fd.as_raw_fd();
-        // SAFETY: one `io_uring_rsrc_update`, used during the call only. A refusal does no harm: then the
-        // descriptor is used as it is.
-        let done = unsafe {
-            syscall::register(number, RegisterOp::REGISTER_RING_FDS.0, &raw mut update, 1)
+    /// Takes over a new ring, and registers its descriptor if it has one and the kernel lets us (Linux 5.18).
+    pub(super) fn new(ring: NewRing, features: Features) -> io::Result<RingFd> {
+        // A ring that is an index only is given back when this value is dropped, so make it first.
+        let process = Process::current();
+        let (fd, index) = match ring {
+            NewRing::Fd(fd) => {
+                let index = register(&fd);
+                (Some(fd), index)
+            }
+            NewRing::Index(index) => (None, Some(index)),
         };
-        RingFd {
-            fd: Some(fd),
-            index: matches!(done, Ok(1)).then_some(update.offset),
-            registers_by_index: features.contains(Features::REG_REG_RING),
-        }
+        let registers_by_index = features.contains(Features::REG_REG_RING);
+        let unknown = process.as_ref().map_or_else(|_| Process::every(), |process| *process);
+        let ring = RingFd { fd, index, registers_by_index, process: unknown };
+        process.map(|_| ring)
     }
 
     /// What to name the ring by in `enter`, and the flag that says so.
@@ -69,12 +72,18 @@ impl RingFd {
         self.fd.as_ref().map(AsFd::as_fd)
     }
 
+    /// Whether the ring belongs to this process, rather than to one that this was forked from.
+    pub(super) fn is_ours(&self) -> bool {
+        self.process.is_current()
+    }
+
     /// Whether the ring has a registered index.
     pub(super) fn is_registered(&self) -> bool {
         self.index.is_some()
     }
 
-    /// `io_uring_register(2)` on this ring.
+    /// `io_uring_register(2)` on this ring. In a forked child it fails with `EEXIST`, as it does in another
+    /// thread.
     ///
     /// # Safety
     ///
@@ -86,6 +95,9 @@ impl RingFd {
         arg: *mut T,
         count: u32,
     ) -> io::Result<u32> {
+        if !self.process.is_current() {
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
         let (ring, by_index) = match (self.index, &self.fd) {
             (Some(index), fd) if fd.is_none() || self.registers_by_index => {
                 (index as i32, RegisterFlags::USE_REGISTERED_RING.bits())
@@ -98,6 +110,16 @@ impl RingFd {
     }
 }
 
+/// Registers a ring for this thread. A refusal does no harm: then the descriptor is used as it is.
+fn register(fd: &OwnedFd) -> Option<u32> {
+    let number = fd.as_raw_fd();
+    let mut update = RsrcUpdate { offset: u32::MAX, data: number as u64, ..RsrcUpdate::default() };
+    let op = RegisterOp::REGISTER_RING_FDS;
+    // SAFETY: one `io_uring_rsrc_update`, used during the call only.
+    let done = unsafe { syscall::register(number, op.0, &raw mut update, 1) };
+    matches!(done, Ok(1)).then_some(update.offset)
+}
+
 impl Drop for RingFd {
     fn drop(&mut self) {
         // A registered index keeps the ring alive behind the closed descriptor, so it is given back.
@@ -105,8 +127,22 @@ impl Drop for RingFd {
         let mut update = RsrcUpdate { offset, ..RsrcUpdate::default() };
         let op = RegisterOp::UNREGISTER_RING_FDS;
         // SAFETY: one `io_uring_rsrc_update`, used during the call only.
-        let _ = unsafe { self.register(op, &raw mut update, 1) };
+        let done = unsafe { self.register(op, &raw mut update, 1) };
+        if done.is_err_and(|error| error.raw_os_error() == Some(libc::EACCES)) {
+            unregister_by_another_ring(update);
+        }
     }
+}
+
+/// Gives an index back for a ring that its restrictions do not let do so. The table is the thread's, so a ring
+/// made for the purpose will do.
+fn unregister_by_another_ring(mut update: RsrcUpdate) {
+    let mut params = Params::default();
+    // SAFETY: a ring whose memory is the kernel's own, which is never mapped.
+    let Ok(NewRing::Fd(fd)) = (unsafe { syscall::setup(1, &mut params) }) else { return };
+    let op = RegisterOp::UNREGISTER_RING_FDS;
+    // SAFETY: one `io_uring_rsrc_update`, used during the call only.
+    let _ = unsafe { syscall::register(fd.as_raw_fd(), op.0, &raw mut update, 1) };
 }
 
 impl fmt::Debug for RingFd {

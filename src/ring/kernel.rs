@@ -9,12 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::KernelSide;
 use super::fd::RingFd;
-use crate::sys::abi::{
-    EnterFlags, Features, GeteventsArg, Opcode, Probe, ProbeOpFlags, RegisterOp, Timespec,
-};
-use crate::sys::syscall;
+use super::{KernelSide, WaitFor};
+use crate::sys::abi::{EnterFlags, Features, Opcode, Probe, ProbeOpFlags, RegisterOp};
+use crate::sys::syscall::{self, Argument};
 
 /// What an `enter` asks of the kernel.
 #[derive(Clone, Copy, Debug)]
@@ -74,12 +72,17 @@ impl Backend {
     pub(crate) fn enter(
         &mut self,
         side: &mut KernelSide<'_>,
-        request: Enter,
+        submit: u32,
+        wait: &WaitFor,
         flags: EnterFlags,
     ) -> io::Result<u32> {
         match self {
-            Backend::Linux(linux) => linux.enter(request, flags),
-            Backend::Other(kernel) => kernel.enter(side, request),
+            Backend::Linux(linux) => linux.enter(submit, wait, flags),
+            Backend::Other(kernel) => {
+                let events = flags.contains(EnterFlags::GETEVENTS);
+                let limit = wait.simple_limit()?;
+                kernel.enter(side, Enter { submit, want: wait.count(), events, limit })
+            }
         }
     }
 
@@ -123,26 +126,18 @@ impl Linux {
         op.op == opcode.0 && flags.contains(ProbeOpFlags::SUPPORTED)
     }
 
-    fn enter(&self, request: Enter, mut flags: EnterFlags) -> io::Result<u32> {
-        if request.events {
-            flags |= EnterFlags::GETEVENTS;
-        }
-        if request.want > 0 {
-            flags |= EnterFlags::GETEVENTS | self.wait_flags;
+    fn enter(&self, submit: u32, wait: &WaitFor, mut flags: EnterFlags) -> io::Result<u32> {
+        if !self.fd.is_ours() {
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
         }
         let (ring, by_index) = self.fd.for_enter();
         flags |= by_index;
-        let Some(limit) = request.limit.filter(|_| request.want > 0) else {
-            return syscall::enter(ring, request.submit, request.want, flags, None);
-        };
-        let timespec = Timespec {
-            sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-            nsec: i64::from(limit.subsec_nanos()),
-        };
-        let arg = GeteventsArg {
-            ts: (&raw const timespec).expose_provenance() as u64,
-            ..GeteventsArg::default()
-        };
-        syscall::enter(ring, request.submit, request.want, flags, Some(&arg))
+        if wait.count() == 0 {
+            return syscall::enter(ring, submit, 0, flags, Argument::None);
+        }
+        flags |= EnterFlags::GETEVENTS | self.wait_flags;
+        wait.call(flags, |argument, flags| {
+            syscall::enter(ring, submit, wait.count(), flags, argument)
+        })
     }
 }

@@ -20,13 +20,12 @@
 //! A ring is used by the thread that made it (`IORING_SETUP_SINGLE_ISSUER`); it is `!Send`. Its memory is
 //! kept out of forked children.
 
-use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub mod abi {
     //! The plain interface of the kernel: every struct, flag and number of `io_uring.h` and of the headers
@@ -44,24 +43,51 @@ pub mod abi {
     pub use crate::sys::abi::*;
 }
 mod address;
+mod capabilities;
 mod cqe;
+mod enter;
 mod fd;
+mod ids;
 mod kernel;
+mod ladder;
+mod memory;
 pub mod provided;
+mod push;
 mod queues;
+mod reap;
+mod refusal;
+pub mod registry;
+mod resize;
 mod setup;
 mod sqe;
 
 pub use address::Address;
-pub use cqe::Cqe;
+pub use capabilities::Capabilities;
+pub use cqe::{BigCqe, Cqe};
+pub use enter::{Signals, WaitFor};
 pub use fd::RingId;
+pub use ids::{BufGroup, PersonalityId, Slot, ZcrxId};
 pub use kernel::{Enter, Interrupt, Kernel};
+pub use ladder::Rung;
+pub use memory::RingMemory;
+#[doc(inline)]
 pub use provided::{
-    BufGroup, BufRing, BufRingSetup, ClassicBuffers, ControlMessage, ControlMessages, Lease,
-    Leases, RecvMsgOut,
+    BufRing, BufRingSetup, ClassicBuffers, ControlMessage, ControlMessages, Lease, Leases,
+    RecvMsgOut,
 };
+pub use push::{Entry128, Link, PushError};
 pub use queues::KernelSide;
-pub use setup::{Setup, SetupError, SetupReport, Step};
+pub use reap::Drain;
+pub use refusal::{SetupError, Step};
+#[doc(inline)]
+pub use registry::{
+    BpfFilter, BpfInstruction, Buffers, Clock, CloneRange, CpuSet, Eventfd, FileChange, Files,
+    FixedBuf, FixedBufMut, Known, KnownOpcodes, KnownQueues, KnownZcrx, NapiSettings, Personality,
+    Probe, Region, RegionSetup, RegisteredRingFd, Restrictions, SyncCancel, WaitArgs, WaitSlot,
+    WorkerAffinity, WorkerLimits, ZcrxQueue, ZcrxSetup, filter_task, query, query_opcodes,
+    query_queues, query_zcrx, restrict_task, send_message,
+};
+pub use setup::{Setup, SetupReport};
 pub use sqe::{At, Entry, MultiSqe, Sqe, Target};
 
 pub use crate::sys::abi::{
@@ -78,47 +104,7 @@ use fd::RingFd;
 use kernel::Backend;
 use queues::Queues;
 
-/// A set of set-up flags, and the first kernel that takes all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rung {
-    /// Such as `"6.1"`.
-    pub first_kernel: &'static str,
-    /// `IORING_SETUP_*`.
-    pub flags: SetupFlags,
-}
-
-/// Why a submission was not pushed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PushError {
-    /// The submission queue has no room: submit, then push again.
-    Full,
-    /// The submission names something that was registered with another ring.
-    ForeignRing,
-}
-
-impl fmt::Display for PushError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PushError::Full => "the submission queue is full: submit, then push again",
-            PushError::ForeignRing => {
-                "the submission names something that was registered with another ring"
-            }
-        })
-    }
-}
-
-impl std::error::Error for PushError {}
-
-impl From<PushError> for io::Error {
-    fn from(error: PushError) -> io::Error {
-        let kind = match error {
-            PushError::Full => io::ErrorKind::WouldBlock,
-            PushError::ForeignRing => io::ErrorKind::InvalidInput,
-        };
-        io::Error::new(kind, error)
-    }
-}
+use crate::sys::abi::Params;
 
 /// An io_uring: a submission queue, a completion queue, and the kernel behind them. `io_uring(7)`.
 #[derive(Debug)]
@@ -128,124 +114,28 @@ pub struct Ring {
     backend: Backend,
     report: SetupReport,
     enters: u64,
+    /// Queues that the kernel has made in a resize, and that could not be mapped yet.
+    unmapped: Option<Box<Params>>,
     /// A ring belongs to the thread that made it.
     _not_send: PhantomData<*mut ()>,
 }
 
 impl Ring {
     fn new(queues: Queues, backend: Backend, report: SetupReport) -> Ring {
-        Ring { id: RingId::next(), queues, backend, report, enters: 0, _not_send: PhantomData }
-    }
-
-    /// Queues a submission; the kernel sees it at the next submit.
-    ///
-    /// # Errors
-    ///
-    /// When the queue is full; see [`Ring::reserve`]. When the submission names something that was
-    /// registered with another ring.
-    ///
-    /// # Safety
-    ///
-    /// What the submission was lent stays lent until its final completion was copied out; see the
-    /// [push contract](self#the-push-contract).
-    pub unsafe fn push(&mut self, entry: impl Into<Entry>) -> Result<(), PushError> {
-        let entry = entry.into();
-        if entry.ring.is_some_and(|ring| ring != self.id) {
-            return Err(PushError::ForeignRing);
+        Ring {
+            id: RingId::next(),
+            queues,
+            backend,
+            report,
+            enters: 0,
+            unmapped: None,
+            _not_send: PhantomData,
         }
-        self.queues.push(&entry.sqe)
     }
 
     /// What tells this ring from all others of the process.
     pub fn id(&self) -> RingId {
         self.id
-    }
-
-    /// Makes room for `count` more submissions, by submitting what is queued if need be.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` when the queue has fewer than `count` entries in all; otherwise what
-    /// `io_uring_enter(2)` says. `EBUSY` and `EAGAIN` mean that completions must be copied out first.
-    pub fn reserve(&mut self, count: u32) -> io::Result<()> {
-        if count > self.queues.sq_entries() {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
-        }
-        while self.queues.sq_space() < count {
-            // An enter that takes some is progress even if it stops early; one that takes none says why.
-            if self.submit()? == 0 && self.queues.sq_space() < count {
-                if self.polled() {
-                    std::thread::yield_now();
-                    continue;
-                }
-                return Err(io::Error::from_raw_os_error(libc::EAGAIN));
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands what is queued to the kernel; returns how many submissions it took, which may be fewer.
-    ///
-    /// # Errors
-    ///
-    /// As `io_uring_enter(2)`; what was not taken stays queued.
-    pub fn submit(&mut self) -> io::Result<u32> {
-        let submit = self.queues.publish();
-        if submit == 0 {
-            return Ok(0);
-        }
-        self.enter(Enter { submit, want: 0, events: self.needs_enter(), limit: None })
-    }
-
-    /// Submits, runs what the kernel deferred, and waits until `want` completions are there, at most for
-    /// `limit`; all in one system call. With `want` 0 it does not wait. Returns how many submissions were
-    /// taken; running out of time is no error.
-    ///
-    /// # Errors
-    ///
-    /// As `io_uring_enter(2)`. `EINTR` is a signal that came before anything was taken.
-    pub fn submit_and_wait(&mut self, want: u32, limit: Option<Duration>) -> io::Result<u32> {
-        let submit = self.queues.publish();
-        let request = Enter { submit, want, events: true, limit };
-        match self.enter(request) {
-            Err(error) if error.raw_os_error() == Some(libc::ETIME) => Ok(0),
-            result => result,
-        }
-    }
-
-    fn enter(&mut self, request: Enter) -> io::Result<u32> {
-        let mut flags = EnterFlags::empty();
-        if self.polled() {
-            if self.queues.needs_wakeup() {
-                flags |= EnterFlags::SQ_WAKEUP;
-            } else if request.want == 0 && !self.needs_enter() {
-                return Ok(request.submit);
-            }
-        }
-        self.enters += 1;
-        self.backend.enter(&mut self.queues.kernel_side(), request, flags)
-    }
-
-    /// Copies completions out, oldest first, so that nothing borrows the ring while they are handled.
-    /// Returns how many; 0 means none is in the queue, not that none is [waiting](Ring::needs_enter).
-    pub fn copy_cqes(&mut self, out: &mut [Cqe]) -> usize {
-        self.queues.copy_cqes(out)
-    }
-
-    /// Completions that [`Ring::copy_cqes`] would find now.
-    pub fn ready(&self) -> u32 {
-        self.queues.cq_ready()
-    }
-
-    /// Whether completions wait behind the queue: deferred work (`IORING_SQ_TASKRUN`) or completions that
-    /// did not fit (`IORING_SQ_CQ_OVERFLOW`). A plain load; `submit_and_wait(0, None)` fetches them.
-    pub fn needs_enter(&self) -> bool {
-        self.queues.sq_flags().intersects(SqFlags::TASKRUN | SqFlags::CQ_OVERFLOW)
-    }
-
-    /// Whether completions did not fit and wait in the kernel for room (`IORING_SQ_CQ_OVERFLOW`, 5.8).
-    pub fn overflowed(&self) -> bool {
-        self.queues.sq_flags().contains(SqFlags::CQ_OVERFLOW)
     }
 
     /// Submissions queued and not yet taken by the kernel.
@@ -263,9 +153,20 @@ impl Ring {
         (self.queues.sq_entries(), self.queues.cq_entries())
     }
 
-    /// Completions that were lost for want of kernel memory, since the ring was made.
-    pub fn lost(&self) -> u32 {
-        self.queues.cq_lost()
+    /// Submissions that the kernel dropped for an index out of range: none, as the indices are kept here.
+    pub fn dropped(&self) -> u32 {
+        self.queues.sq_dropped()
+    }
+
+    /// What this side shows in the flags of the completion queue.
+    pub fn cq_flags(&self) -> CqFlags {
+        self.queues.cq_flags()
+    }
+
+    /// Whether completions signal the registered eventfd, if there is one: yes until told otherwise. A plain
+    /// store (`IORING_CQ_EVENTFD_DISABLED`, Linux 5.8).
+    pub fn signal_eventfd(&mut self, signal: bool) {
+        self.queues.show_cq_flags(CqFlags::EVENTFD_DISABLED, !signal);
     }
 
     /// How many times the kernel was entered, since the ring was made.
@@ -319,9 +220,5 @@ impl Ring {
             Backend::Linux(_) => None,
             Backend::Other(kernel) => Some(kernel.interrupt()),
         }
-    }
-
-    fn polled(&self) -> bool {
-        self.report.flags().contains(SetupFlags::SQPOLL)
     }
 }

@@ -6,4 +6,6 @@
 
 pub(crate) mod abi;
 pub(crate) mod mapping;
+pub(crate) mod pages;
+pub(crate) mod process;
 pub(crate) mod syscall;

@@ -6,35 +6,69 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
 
-use super::abi::{EnterFlags, GeteventsArg, Params};
+use super::abi::{EnterFlags, GeteventsArg, Params, RegWait, SetupFlags};
 
-/// `io_uring_setup(2)`, Linux 5.1. The descriptor is close-on-exec.
-pub(crate) fn setup(entries: u32, params: &mut Params) -> io::Result<OwnedFd> {
-    // SAFETY: `params` is a valid, exclusively borrowed `io_uring_params`, which the kernel reads and writes
-    // during the call only (no setup flag that we pass makes it keep addresses found in there).
-    let result = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, ptr::from_mut(params)) };
-    let fd = check(result)?;
-    // SAFETY: the call returned a new descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+/// What `io_uring_setup(2)` returned.
+#[derive(Debug)]
+pub(crate) enum NewRing {
+    /// A descriptor, which is close-on-exec.
+    Fd(OwnedFd),
+    /// An index of this thread's table of rings (`IORING_SETUP_REGISTERED_FD_ONLY`, Linux 6.5).
+    Index(u32),
 }
 
-/// `io_uring_enter(2)`, Linux 5.1; with `arg` its extended form, Linux 5.11.
+/// `io_uring_setup(2)`, Linux 5.1.
+///
+/// # Safety
+///
+/// With `IORING_SETUP_NO_MMAP` the addresses in `params` are those of memory that is as large as the rings
+/// asked for and used for nothing else until the new ring is gone.
+pub(crate) unsafe fn setup(entries: u32, params: &mut Params) -> io::Result<NewRing> {
+    // SAFETY: `params` is a valid, exclusively borrowed `io_uring_params`, which the kernel reads and writes
+    // during the call only; the rest is the caller's contract.
+    let result = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, ptr::from_mut(params)) };
+    let number = check(result)?;
+    if SetupFlags::from_bits_retain(params.flags).contains(SetupFlags::REGISTERED_FD_ONLY) {
+        return Ok(NewRing::Index(number as u32));
+    }
+    // SAFETY: the call returned a new descriptor that nobody else owns.
+    Ok(NewRing::Fd(unsafe { OwnedFd::from_raw_fd(number) }))
+}
+
+/// The last argument of `io_uring_enter(2)`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Argument<'a> {
+    None,
+    /// `IORING_ENTER_EXT_ARG`, Linux 5.11.
+    Wait(&'a GeteventsArg),
+    /// The byte offset of a place in the registered region; with `IORING_ENTER_EXT_ARG_REG` as well, Linux
+    /// 6.13.
+    Registered(u32),
+}
+
+/// `io_uring_enter(2)`, Linux 5.1.
 ///
 /// `ring` is a descriptor, or the registered index where `flags` has `IORING_ENTER_REGISTERED_RING`. That
-/// the entries it makes the kernel act upon are sound is the contract of whoever pushed them.
+/// the entries it makes the kernel act upon are sound is the contract of whoever pushed them. Addresses
+/// within `arg` are only read by the kernel, which checks them.
 pub(crate) fn enter(
     ring: i32,
     submit: u32,
     want: u32,
     flags: EnterFlags,
-    arg: Option<&GeteventsArg>,
+    arg: Argument<'_>,
 ) -> io::Result<u32> {
-    let (flags, arg, size) = match arg {
-        Some(arg) => (flags | EnterFlags::EXT_ARG, ptr::from_ref(arg), size_of_val(arg)),
-        None => (flags, ptr::null(), 0),
+    let (more, arg, size) = match arg {
+        Argument::None => (EnterFlags::empty(), ptr::null(), 0),
+        Argument::Wait(arg) => (EnterFlags::EXT_ARG, ptr::from_ref(arg), size_of_val(arg)),
+        Argument::Registered(offset) => {
+            let by_offset = EnterFlags::EXT_ARG | EnterFlags::EXT_ARG_REG;
+            (by_offset, ptr::without_provenance(offset as usize), size_of::<RegWait>())
+        }
     };
-    let flags = flags.bits();
-    // SAFETY: `arg` is null or points to an argument of the stated size that outlives the call.
+    let flags = (flags | more).bits();
+    // SAFETY: `arg` is null, or points to an argument of the stated size that outlives the call, or is an
+    // offset that the kernel checks.
     let result =
         unsafe { libc::syscall(libc::SYS_io_uring_enter, ring, submit, want, flags, arg, size) };
     check(result).map(|count| count as u32)

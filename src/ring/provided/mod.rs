@@ -1,6 +1,6 @@
 //! Provided buffers: memory that the kernel chooses from when data is there, not when it is asked for.
 //!
-//! A request that selects a buffer (`IOSQE_BUFFER_SELECT`) names a [group](BufGroup) in place of memory. A
+//! A request that selects a buffer (`IOSQE_BUFFER_SELECT`) names a [group](super::BufGroup) in place of memory. A
 //! thousand idle connections need no buffer then; the one that has data takes one.
 //!
 //! | type | how buffers reach the kernel | since |
@@ -49,26 +49,3 @@ pub use buf_ring::{BufRing, BufRingSetup};
 pub use classic::ClassicBuffers;
 pub use lease::{Lease, Leases};
 pub use recvmsg::{ControlMessage, ControlMessages, RecvMsgOut};
-
-use super::RingId;
-
-/// A group of provided buffers, as a submission names it.
-///
-/// It means something to one ring only; [`Ring::push`](super::Ring::push) refuses it on another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BufGroup {
-    pub(super) id: u16,
-    pub(super) ring: RingId,
-}
-
-impl BufGroup {
-    /// The number of the group, `buf_group` of a submission.
-    pub fn id(self) -> u16 {
-        self.id
-    }
-
-    /// The ring that it belongs to.
-    pub fn ring(self) -> RingId {
-        self.ring
-    }
-}

@@ -1,0 +1,132 @@
+//! Other sizes for a living ring.
+#![cfg(not(miri))]
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::sync::Mutex;
+
+use runtime_tests::rings::{errno, kernel, made, nop, only, take, taken};
+use runtime_tests::{pipe, skipped};
+use uring::ring::{Cqe, PushError, RegisterOp, Ring, RingMemory, Setup, SetupFlags, Sqe, Target};
+use uring::sim::Sim;
+
+/// One test here takes away the room for mappings from all.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn resizable(setup: &Setup) -> Option<Ring> {
+    if !kernel().registers(RegisterOp::REGISTER_RESIZE_RINGS) {
+        skipped("Linux here lacks the resizing of rings (6.13)");
+        return None;
+    }
+    made(setup)
+}
+
+#[test]
+fn what_is_queued_completed_and_in_flight_survives_a_resize() {
+    let _alone = ALONE.lock();
+    let (read_end, write_end) = pipe();
+    let Some(mut ring) = resizable(&Setup::new(4).cq_entries(8)) else { return };
+    let poll = Sqe::poll(Target::Fd(read_end.as_fd()), libc::POLLIN as u32).user_data(1);
+    // SAFETY: the pipe outlives the poll, which is taken below.
+    unsafe { ring.push(poll) }.expect("room");
+    nop(&mut ring, 2);
+    ring.submit_and_wait(1, None).expect("the nop");
+    nop(&mut ring, 3);
+    ring.resize(64, Some(256)).expect("larger");
+    assert_eq!(ring.sizes(), (64, 256));
+    assert_eq!((ring.ready(), ring.queued(), ring.space_left()), (1, 1, 63));
+    File::from(write_end).write_all(b"x").expect("a byte");
+    let mut all: Vec<u64> = take(&mut ring, 3).iter().map(Cqe::user_data).collect();
+    assert_eq!(all.remove(0), 2, "it was there already");
+    all.sort_unstable();
+    assert_eq!(all, [1, 3]);
+}
+
+#[test]
+fn a_ring_of_every_shape_is_resized_up_and_down_across_the_wrap() {
+    use SetupFlags as F;
+    let _alone = ALONE.lock();
+    let deferred = F::SINGLE_ISSUER | F::DEFER_TASKRUN;
+    for shape in [F::empty(), F::NO_SQARRAY, F::SQE128 | F::CQE32, F::CQE_MIXED] {
+        let Some(mut ring) = resizable(&Setup::new(4).only(deferred | shape)) else { return };
+        let mut next = 0;
+        for entries in [8, 4, 32, 1, 16, 2, 64, 4] {
+            for _ in 0..7 {
+                nop(&mut ring, next);
+                assert_eq!(take(&mut ring, 1)[0].user_data(), next);
+                next += 1;
+            }
+            nop(&mut ring, next);
+            ring.resize(entries, None).expect("another size");
+            assert_eq!(ring.sizes(), (entries, 2 * entries));
+            assert_eq!(take(&mut ring, 1)[0].user_data(), next, "{shape:?}");
+            next += 1;
+        }
+    }
+}
+
+#[test]
+fn a_size_that_is_too_small_for_what_is_there_is_refused_and_changes_nothing() {
+    let _alone = ALONE.lock();
+    let Some(mut ring) = resizable(&Setup::new(8)) else { return };
+    for index in 0..8 {
+        nop(&mut ring, index);
+    }
+    assert_eq!(errno(ring.resize(4, None)), libc::EOVERFLOW);
+    ring.submit_and_wait(8, None).expect("eight");
+    assert_eq!(errno(ring.resize(4, Some(4))), libc::EOVERFLOW);
+    assert_eq!(ring.sizes(), (8, 16));
+    assert_eq!(taken(&mut ring), (0..8).collect::<Vec<_>>());
+}
+
+#[test]
+fn rings_that_cannot_be_resized_say_so_and_go_on() {
+    let _alone = ALONE.lock();
+    let mut simulated = Setup::new(8).build_on(Sim::new(1).kernel()).expect("a ring");
+    assert_eq!(errno(simulated.resize(16, None)), libc::EOPNOTSUPP);
+    let Some(mut plain) = only(8, SetupFlags::empty()) else { return };
+    assert_eq!(errno(plain.resize(16, None)), libc::EINVAL);
+    nop(&mut plain, 1);
+    assert_eq!(take(&mut plain, 1)[0].user_data(), 1);
+    assert_eq!(errno(plain.resize(0, None)), libc::EINVAL);
+    let memory = RingMemory::new(1 << 20).expect("memory");
+    if let Ok(mut lent) = Setup::new(8).build_in(&memory) {
+        assert_eq!(errno(lent.resize(16, None)), libc::EINVAL);
+        nop(&mut lent, 1);
+        assert_eq!(take(&mut lent, 1)[0].user_data(), 1);
+    }
+}
+
+/// The limit of this process's memory.
+fn limit_memory(limit: libc::rlimit) -> libc::rlimit {
+    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both structs live through the call.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_AS, &mut before), 0);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
+    }
+    before
+}
+
+#[test]
+fn a_ring_whose_new_queues_cannot_be_mapped_is_mapped_later_and_loses_nothing() {
+    let _alone = ALONE.lock();
+    let Some(mut ring) = resizable(&Setup::new(8)) else { return };
+    nop(&mut ring, 1);
+    ring.submit_and_wait(1, None).expect("one");
+    nop(&mut ring, 2);
+    // No room at all for mappings: the old ones are larger than nothing.
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
+    let before = limit_memory(none);
+    let resized = errno(ring.resize(4096, None));
+    let waited = errno(ring.submit_and_wait(0, None));
+    // SAFETY: a nop lends nothing.
+    let pushed = unsafe { ring.push(Sqe::nop()) };
+    let seen = (ring.ready(), ring.queued(), ring.space_left());
+    limit_memory(before);
+    assert_eq!((resized, waited), (libc::ENOMEM, libc::ENOMEM));
+    assert_eq!((pushed, seen), (Err(PushError::Full), (0, 0, 0)));
+    let all: Vec<u64> = take(&mut ring, 2).iter().map(Cqe::user_data).collect();
+    assert_eq!((all, ring.sizes()), (vec![1, 2], (4096, 8192)));
+}
