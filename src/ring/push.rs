@@ -116,7 +116,7 @@ impl Ring {
     /// # Safety
     ///
     /// What the submission was lent stays lent until its final completion was copied out; see the
-    /// [push contract](self#the-push-contract).
+    /// [push contract](super#the-push-contract).
     pub unsafe fn push(&mut self, entry: impl Into<Entry>) -> Result<(), PushError> {
         let entry = entry.into();
         self.admit(entry.ring)?;
