@@ -4,13 +4,12 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 
-use super::BufGroup;
 use super::lease::Leases;
 use super::ledger::{Consumption, Ledger};
 use super::memory::{Buffers, Entries};
 use super::pool::{Pool, Returns};
 use crate::ring::fd::RingFd;
-use crate::ring::{Cqe, Ring};
+use crate::ring::{BufGroup, Cqe, Ring};
 use crate::sys::abi::{
     BufReg, BufStatus, OFF_PBUF_RING, OFF_PBUF_SHIFT, PbufRingFlags, RegisterOp,
 };
@@ -130,7 +129,7 @@ impl BufRingSetup {
         let incremental = registration.flags.contains(PbufRingFlags::INC);
         let consumption = if incremental { Consumption::Incremental } else { Consumption::Whole };
         let ledger = Ledger::new(entries, consumption);
-        let group = BufGroup { id: self.group, ring: ring.id() };
+        let group = BufGroup::new(ring.id(), self.group);
         let Registration { ring, entries, min_left_bytes, .. } = registration;
         let pool = Pool::new(ledger, buffers, Some(entries), self.returns);
         pool.provide_idle(self.at_first);
@@ -269,7 +268,8 @@ impl BufRing {
     ///
     /// `EINVAL` on older kernels.
     pub fn head(&self) -> io::Result<u16> {
-        let mut status = BufStatus { buf_group: u32::from(self.group.id), ..BufStatus::default() };
+        let mut status =
+            BufStatus { buf_group: u32::from(self.group.id()), ..BufStatus::default() };
         // SAFETY: one `io_uring_buf_status`, used during the call only.
         unsafe { self.ring.register(RegisterOp::REGISTER_PBUF_STATUS, &raw mut status, 1) }?;
         Ok(status.head as u16)
@@ -322,7 +322,7 @@ impl BufRing {
 impl Drop for BufRing {
     fn drop(&mut self) {
         self.pool.close();
-        if unregister(&self.ring, self.group.id).is_err() {
+        if unregister(&self.ring, self.group.id()).is_err() {
             // The kernel may go on writing to the buffers, so they are never freed.
             std::mem::forget(Rc::clone(&self.pool));
         }
@@ -332,7 +332,7 @@ impl Drop for BufRing {
 impl fmt::Debug for BufRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BufRing")
-            .field("group", &self.group.id)
+            .field("group", &self.group.id())
             .field("buffer_bytes", &self.buffer_bytes())
             .field("with_kernel", &self.with_kernel())
             .field("incremental", &self.incremental)

@@ -5,12 +5,11 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 
-use super::BufGroup;
 use super::lease::Leases;
 use super::ledger::{Consumption, Ledger};
 use super::memory::Buffers;
 use super::pool::{Pool, Returns};
-use crate::ring::{Cqe, Entry, Ring};
+use crate::ring::{BufGroup, Cqe, Entry, Ring};
 use crate::sys::abi::{Opcode, RawSqe};
 
 /// A group of provided buffers that reach the kernel by submissions (`IORING_OP_PROVIDE_BUFFERS`, Linux 5.7).
@@ -53,7 +52,7 @@ impl ClassicBuffers {
     ///
     /// `EINVAL` without buffers or bytes; `ENOMEM`.
     pub fn new(ring: &Ring, group: u16, count: u16, each_bytes: u32) -> io::Result<ClassicBuffers> {
-        let group = BufGroup { id: group, ring: ring.id() };
+        let group = BufGroup::new(ring.id(), group);
         // The length of all of them is a signed number for the kernel.
         if u64::from(count) * u64::from(each_bytes) > i32::MAX as u64 {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -103,7 +102,7 @@ impl ClassicBuffers {
             addr: self.pool.address(first),
             len: len_bytes,
             off: u64::from(first),
-            buf: self.group.id,
+            buf: self.group.id(),
             ..RawSqe::default()
         };
         Some(self.entry(sqe))
@@ -134,7 +133,7 @@ impl ClassicBuffers {
         let sqe = RawSqe {
             opcode: Opcode::REMOVE_BUFFERS.0,
             fd: i32::from(count),
-            buf: self.group.id,
+            buf: self.group.id(),
             ..RawSqe::default()
         };
         self.entry(sqe)
@@ -176,7 +175,7 @@ impl ClassicBuffers {
     }
 
     fn entry(&self, sqe: RawSqe) -> Entry {
-        Entry { sqe, ring: Some(self.group.ring) }
+        Entry { sqe, ring: Some(self.group.ring()) }
     }
 }
 
@@ -192,7 +191,7 @@ impl Drop for ClassicBuffers {
 impl fmt::Debug for ClassicBuffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClassicBuffers")
-            .field("group", &self.group.id)
+            .field("group", &self.group.id())
             .field("buffer_bytes", &self.buffer_bytes())
             .field("with_kernel", &self.with_kernel())
             .finish_non_exhaustive()

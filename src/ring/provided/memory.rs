@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use crate::sys::abi::{Buf, BufRing};
-use crate::sys::mapping::Mapping;
+use crate::sys::mapping::{Mapping, page_bytes};
 
 /// Zeroed memory, freed once.
 #[derive(Debug)]
@@ -137,11 +137,19 @@ impl Entries {
         }
     }
 
+    /// Whether the memory is there: the kernel's is kept out of forked children, as all of its mappings are.
+    fn is_here(&self) -> bool {
+        match &self.place {
+            Place::Heap(_) => true,
+            Place::Mapped(mapping) => mapping.made_by().is_current(),
+        }
+    }
+
     /// A word of the entry at `position`.
     ///
     /// # Safety
     ///
-    /// An entry has a `T` at `offset`, which is an atomic integer.
+    /// An entry has a `T` at `offset`, which is an atomic integer, and the memory [is here](Entries::is_here).
     unsafe fn word<T>(&self, position: u64, offset: usize) -> &T {
         // The number of entries is a power of two that fits 16 bits.
         let index = (position & (u64::from(self.count) - 1)) as usize;
@@ -155,7 +163,10 @@ impl Entries {
     ///
     /// Never the last two bytes: in the first entry those are the tail.
     pub(super) fn write(&self, position: u64, address: u64, len_bytes: u32, id: u16) {
-        // SAFETY: three fields of `io_uring_buf`, of these sizes.
+        if !self.is_here() {
+            return;
+        }
+        // SAFETY: three fields of `io_uring_buf`, of these sizes, in memory that is here.
         let (to_address, to_len, to_id) = unsafe {
             (
                 self.word::<AtomicU64>(position, offset_of!(Buf, addr)),
@@ -170,7 +181,10 @@ impl Entries {
 
     /// Hands all entries before `position` to the kernel. Release, so that it sees what they say.
     pub(super) fn publish(&self, position: u64) {
-        // SAFETY: the tail is a `u16` inside the first entry.
+        if !self.is_here() {
+            return;
+        }
+        // SAFETY: the tail is a `u16` inside the first entry, in memory that is here.
         let tail = unsafe { self.word::<AtomicU16>(0, offset_of!(BufRing, tail)) };
         tail.store(position as u16, Ordering::Release);
     }
@@ -179,10 +193,10 @@ impl Entries {
     /// are consumed piece by piece (Linux 6.12). `tail` is the position behind the last entry written.
     pub(super) fn left_bytes(&self, position: u64, tail: u64) -> u32 {
         // An entry is written over only when the kernel is done with what was there.
-        if tail - position > u64::from(self.count) {
+        if tail - position > u64::from(self.count) || !self.is_here() {
             return 0;
         }
-        // SAFETY: a field of `io_uring_buf`, of this size.
+        // SAFETY: a field of `io_uring_buf`, of this size, in memory that is here.
         unsafe { self.word::<AtomicU32>(position, offset_of!(Buf, len)) }.load(Ordering::Relaxed)
     }
 
@@ -207,12 +221,4 @@ impl Entries {
         let left = unsafe { self.word::<AtomicU32>(position, offset_of!(Buf, len)) };
         left.fetch_sub(len_bytes, Ordering::Relaxed);
     }
-}
-
-/// The size of a page, to which the kernel wants a ring aligned. `sysconf(3)`.
-fn page_bytes() -> usize {
-    // SAFETY: no memory is involved.
-    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    // It cannot fail; were it to, this is the size on most machines.
-    usize::try_from(bytes).ok().filter(|bytes| bytes.is_power_of_two()).unwrap_or(4096)
 }

@@ -1,6 +1,6 @@
 //! Provided buffers: memory that the kernel chooses from when data is there, not when it is asked for.
 //!
-//! A request that selects a buffer (`IOSQE_BUFFER_SELECT`) names a [group](BufGroup) in place of memory. A
+//! A request that selects a buffer (`IOSQE_BUFFER_SELECT`) names a [group](super::BufGroup) in place of memory. A
 //! thousand idle connections need no buffer then; the one that has data takes one.
 //!
 //! | type | how buffers reach the kernel | since |
@@ -49,5 +49,3 @@ pub use buf_ring::{BufRing, BufRingSetup};
 pub use classic::ClassicBuffers;
 pub use lease::{Lease, Leases};
 pub use recvmsg::{ControlMessage, ControlMessages, RecvMsgOut};
-
-use super::BufGroup;
