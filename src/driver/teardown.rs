@@ -20,8 +20,11 @@ impl Driver {
         while let Err(panic) = panic::catch_unwind(AssertUnwindSafe(|| self.act())) {
             match first {
                 None => *first = Some(panic),
-                // What was thrown may panic when dropped, in the middle of teardown.
-                Some(_) => mem::forget(panic),
+                // What was thrown may itself panic when dropped; this is no place to let it.
+                Some(_) => {
+                    let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(panic)));
+                    dropped.unwrap_or_else(mem::forget);
+                }
             }
         }
     }
