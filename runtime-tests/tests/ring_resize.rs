@@ -4,15 +4,11 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::sync::Mutex;
 
 use runtime_tests::rings::{errno, kernel, made, nop, only, take, taken};
 use runtime_tests::{pipe, skipped};
-use uring::ring::{Cqe, PushError, RegisterOp, Ring, RingMemory, Setup, SetupFlags, Sqe, Target};
+use uring::ring::{Cqe, RegisterOp, Ring, RingMemory, Setup, SetupFlags, Sqe, Target};
 use uring::sim::Sim;
-
-/// One test here takes away the room for mappings from all.
-static ALONE: Mutex<()> = Mutex::new(());
 
 fn resizable(setup: &Setup) -> Option<Ring> {
     if !kernel().registers(RegisterOp::REGISTER_RESIZE_RINGS) {
@@ -24,7 +20,6 @@ fn resizable(setup: &Setup) -> Option<Ring> {
 
 #[test]
 fn what_is_queued_completed_and_in_flight_survives_a_resize() {
-    let _alone = ALONE.lock();
     let (read_end, write_end) = pipe();
     let Some(mut ring) = resizable(&Setup::new(4).cq_entries(8)) else { return };
     let poll = Sqe::poll(Target::Fd(read_end.as_fd()), libc::POLLIN as u32).user_data(1);
@@ -46,7 +41,6 @@ fn what_is_queued_completed_and_in_flight_survives_a_resize() {
 #[test]
 fn a_ring_of_every_shape_is_resized_up_and_down_across_the_wrap() {
     use SetupFlags as F;
-    let _alone = ALONE.lock();
     let deferred = F::SINGLE_ISSUER | F::DEFER_TASKRUN;
     for shape in [F::empty(), F::NO_SQARRAY, F::SQE128 | F::CQE32, F::CQE_MIXED] {
         let Some(mut ring) = resizable(&Setup::new(4).only(deferred | shape)) else { return };
@@ -68,7 +62,6 @@ fn a_ring_of_every_shape_is_resized_up_and_down_across_the_wrap() {
 
 #[test]
 fn a_size_that_is_too_small_for_what_is_there_is_refused_and_changes_nothing() {
-    let _alone = ALONE.lock();
     let Some(mut ring) = resizable(&Setup::new(8)) else { return };
     for index in 0..8 {
         nop(&mut ring, index);
@@ -82,7 +75,6 @@ fn a_size_that_is_too_small_for_what_is_there_is_refused_and_changes_nothing() {
 
 #[test]
 fn rings_that_cannot_be_resized_say_so_and_go_on() {
-    let _alone = ALONE.lock();
     let mut simulated = Setup::new(8).build_on(Sim::new(1).kernel()).expect("a ring");
     assert_eq!(errno(simulated.resize(16, None)), libc::EOPNOTSUPP);
     let Some(mut plain) = only(8, SetupFlags::empty()) else { return };
@@ -96,37 +88,4 @@ fn rings_that_cannot_be_resized_say_so_and_go_on() {
         nop(&mut lent, 1);
         assert_eq!(take(&mut lent, 1)[0].user_data(), 1);
     }
-}
-
-/// The limit of this process's memory.
-fn limit_memory(limit: libc::rlimit) -> libc::rlimit {
-    let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both structs live through the call.
-    unsafe {
-        assert_eq!(libc::getrlimit(libc::RLIMIT_AS, &mut before), 0);
-        assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
-    }
-    before
-}
-
-#[test]
-fn a_ring_whose_new_queues_cannot_be_mapped_is_mapped_later_and_loses_nothing() {
-    let _alone = ALONE.lock();
-    let Some(mut ring) = resizable(&Setup::new(8)) else { return };
-    nop(&mut ring, 1);
-    ring.submit_and_wait(1, None).expect("one");
-    nop(&mut ring, 2);
-    // No room at all for mappings: the old ones are larger than nothing.
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
-    let before = limit_memory(none);
-    let resized = errno(ring.resize(4096, None));
-    let waited = errno(ring.submit_and_wait(0, None));
-    // SAFETY: a nop lends nothing.
-    let pushed = unsafe { ring.push(Sqe::nop()) };
-    let seen = (ring.ready(), ring.queued(), ring.space_left());
-    limit_memory(before);
-    assert_eq!((resized, waited), (libc::ENOMEM, libc::ENOMEM));
-    assert_eq!((pushed, seen), (Err(PushError::Full), (0, 0, 0)));
-    let all: Vec<u64> = take(&mut ring, 2).iter().map(Cqe::user_data).collect();
-    assert_eq!((all, ring.sizes()), (vec![1, 2], (4096, 8192)));
 }

@@ -446,3 +446,18 @@ impl fmt::Display for SetupReport {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_idle_time_of_a_submission_thread_is_rounded_up_to_milliseconds_and_cut() {
+        let asked = |idle| Setup::new(1).sqpoll(idle).params(SetupFlags::SQPOLL).sq_thread_idle;
+        assert_eq!(asked(Duration::ZERO), 0);
+        assert_eq!(asked(Duration::from_nanos(1)), 1);
+        assert_eq!(asked(Duration::from_micros(1000)), 1);
+        assert_eq!(asked(Duration::from_micros(1001)), 2);
+        assert_eq!(asked(Duration::MAX), u32::MAX);
+    }
+}
