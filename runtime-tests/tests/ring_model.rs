@@ -120,7 +120,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..6usize).prop_map(Step::Peek),
         1 => Just(Step::Drain),
     ];
-    proptest::collection::vec(step, 0..60)
+    let most = if cfg!(miri) { 24 } else { 60 };
+    proptest::collection::vec(step, 0..most)
 }
 
 fn shapes() -> impl Strategy<Value = SetupFlags> {
@@ -319,7 +320,7 @@ impl Model {
 
 #[test]
 fn whatever_is_done_to_a_ring_everything_arrives_once_in_order_and_whole() {
-    let default = if cfg!(miri) { 8 } else { 2_000 };
+    let default = if cfg!(miri) { 2 } else { 2_000 };
     let cases = std::env::var("URING_CASES").ok().and_then(|cases| cases.parse().ok());
     let config =
         Config { cases: cases.unwrap_or(default), failure_persistence: None, ..Config::default() };
