@@ -1,4 +1,5 @@
 //! Classic provided buffers: given to the kernel and taken from it by submissions.
+#![cfg(not(miri))] // It has no io_uring.
 
 mod ring_provided;
 

@@ -1,4 +1,5 @@
 //! Provided buffers in a forked child, which has a copy of the books and neither the ring nor its memory.
+#![cfg(not(miri))] // It has no io_uring.
 
 mod ring_provided;
 

@@ -1,4 +1,5 @@
 //! Multishot `recvmsg`: the sender's address, control messages and payload in one provided buffer.
+#![cfg(not(miri))] // It has no io_uring.
 
 mod ring_provided;
 

@@ -1,4 +1,5 @@
 //! Buffer rings: registering them, choosing from them, giving back to them.
+#![cfg(not(miri))] // It has no io_uring.
 
 mod ring_provided;
 

@@ -1,4 +1,5 @@
 //! Streams that fill provided buffers: many completions of one request, bundles, buffers filled in pieces.
+#![cfg(not(miri))] // It has no io_uring.
 
 mod ring_provided;
 

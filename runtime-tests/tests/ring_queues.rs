@@ -114,6 +114,7 @@ fn completions_that_find_no_room_are_kept_in_order_and_counted_nowhere() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no io_uring")]
 fn large_completions_bring_their_second_half() {
     if !kernel().supports(Opcode::NOP) || kernel().setup_flags().bits() >> 18 & 1 == 0 {
         return skipped("Linux here lacks nops with large completions (6.18)");

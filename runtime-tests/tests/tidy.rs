@@ -1,4 +1,5 @@
 //! Style and architecture as a test. The tables here *are* the architecture; `ARCHITECTURE.md` explains them.
+#![cfg(not(miri))] // It reads the sources, which Miri keeps away.
 
 use std::fs;
 use std::path::{Path, PathBuf};
