@@ -71,6 +71,7 @@ fn long_submissions_are_not_taken_for_short_ones() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no io_uring")]
 fn a_ring_of_long_entries_takes_short_submissions_and_says_more() {
     let setup = Setup::new(4).require(SetupFlags::SQE128 | SetupFlags::CQE32);
     let Ok(mut ring) = setup.build() else {
