@@ -75,6 +75,22 @@ fn a_multishot_receive_ends_without_buffers_goes_on_after_a_return_and_is_cancel
 }
 
 #[test]
+fn receives_use_all_buffers_then_fail_and_go_on_after_a_return() {
+    let mut ring = ring();
+    let Some(buffers) = group(&ring, &BufRingSetup::new(2, 4)) else { return };
+    let (mut from, to) = pair();
+    from.write_all(b"abcdefghij").expect("written");
+    let mut receive = || run(&mut ring, recv(&to, buffers.group(), RecvSendFlags::empty()));
+    let (first, second) = (one(&buffers, receive()), one(&buffers, receive()));
+    assert_eq!((&first[..], &second[..]), (&b"abcd"[..], &b"efgh"[..]));
+    assert_eq!(failure(&buffers, receive()), Some(libc::ENOBUFS));
+    let back = second.buffer_id();
+    drop(second);
+    let third = one(&buffers, receive());
+    assert_eq!((&third[..], third.buffer_id()), (&b"ij"[..], back));
+}
+
+#[test]
 fn the_end_of_a_stream_uses_no_buffer() {
     let mut ring = ring();
     let Some(buffers) = group(&ring, &BufRingSetup::new(2, 100)) else { return };
