@@ -273,7 +273,11 @@ impl Setup {
         }
         match last {
             Some((error, asked)) => {
-                Err(SetupError::refusal(error, asked, known_setup_flags(asked.flags)))
+                // What a lower rung was refused without is not at fault.
+                let plainest = refused.last().map_or(asked.flags, |rung| rung.flags);
+                let known = known_setup_flags(asked.flags);
+                let known = known.map(|known| known | (asked.flags - plainest));
+                Err(SetupError::refusal(error, asked, known))
             }
             None => Err(SetupError::new(Step::Setup, io::Error::from_raw_os_error(libc::EINVAL))),
         }
