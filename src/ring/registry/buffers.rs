@@ -17,14 +17,15 @@ use crate::sys::pages::Pages;
 /// what comes after its push is the [push contract](crate::ring#the-push-contract), as with any memory. Each
 /// buffer is zeroed at first, aligned to a page, at most 1 GiB long, and counts towards `RLIMIT_MEMLOCK`.
 ///
-/// Dropping the table unregisters it and frees the memory; it may outlive its ring. A ring has one table at a
+/// Dropping the table unregisters it and frees the memory; it may outlive its ring. Before Linux 6.13 it waits
+/// for the requests that use a buffer of it: cancel those first that may take for ever. A ring has one table at a
 /// time, of at most 16,384 buffers.
 ///
 /// # Tags
 ///
 /// A buffer that was registered with a tag other than 0 announces its release: a completion comes whose
-/// `user_data` is the tag, with result 0 and no flags, when it was replaced or unregistered and the last
-/// request that uses it has ended. Tags and the `user_data` of submissions share one space, so keep a range for
+/// `user_data` is the tag, with result 0 and no flags, when it was replaced or (since Linux 6.13)
+/// unregistered with its table, and the last request that uses it has ended. Tags and the `user_data` of submissions share one space, so keep a range for
 /// them: a tag that is taken for the end of a request lets its memory go while the kernel still uses it.
 /// Linux 5.13.
 ///
