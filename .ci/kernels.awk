@@ -5,22 +5,24 @@
 
 { sub(/\r$/, ""); sub(/.*=== /, "=== ") }
 /=== kernel / { kernel = $NF }
-/=== begin / { program = $NF; test = ""; began++ }
+/=== begin / { program = $NF; test = ""; began++; passed_here = failed_here = ignored_here = 0 }
 
 # libtest prints what a passed test wrote under its name.
 /^---- .* stdout ----$/ { test = $2 }
 /skipped, because / {
-    sub(/.*skipped, because /, "")
-    if (!skips[$0]++) reasons[++reason_count] = $0
+    reason = $0
+    sub(/.*skipped, because /, "", reason)
+    if (!skips[reason]++) reasons[++reason_count] = reason
     if (!said[program, test]++) tests_with_skips++
 }
 
+# The last one of a program is its own; a test may run the program again.
 /test result: / {
+    passed_here = failed_here = ignored_here = 0
     for (i = 2; i < NF; i++) {
-        if ($(i + 1) ~ /^passed/) passed += $i
-        if ($(i + 1) ~ /^failed/) failed += $i
-        if ($(i + 1) ~ /^ignored/) ignored += $i
-        if ($(i + 1) ~ /^filtered/) filtered += $i
+        if ($(i + 1) ~ /^passed/) passed_here = $i
+        if ($(i + 1) ~ /^failed/) failed_here = $i
+        if ($(i + 1) ~ /^ignored/) ignored_here = $i
     }
     results[program] = 1
 }
@@ -36,6 +38,11 @@ within { detail[++detail_count] = $0 }
 /=== end / {
     ended++
     within = 0
+    if ($4 == 0 || $4 == 101) {
+        passed += passed_here
+        failed += failed_here
+        ignored += ignored_here
+    }
     if ($4 == 137) problem(program ": killed after " $5 " s; long at it:" slow[program])
     else if ($4 != 0 && !(program in results)) problem(program ": ended with status " $4)
     times = times sprintf(" %s %d,", program, $5)
