@@ -286,12 +286,11 @@ fn requests_are_cancelled_by_name_file_and_operation() {
             assert_eq!(ring.run_all([poll(), key(by)]), [-libc::ECANCELED, result], "{name}");
         }
         let by_opcode = CancelKey { opcode: Some(Opcode::POLL_ADD), all: true, ..CancelKey::ANY };
-        match ring.run(key(by_opcode)) {
-            errno if errno == -libc::EINVAL => {
-                return skipped("Linux here lacks IORING_ASYNC_CANCEL_OP (6.6)");
-            }
-            result => assert_eq!(result, 0, "there was none"),
+        // Debian's 6.1 takes the flag and finds nothing by it, so the errno does not tell.
+        if Setup::new(1).require(SetupFlags::NO_SQARRAY).build().is_err() {
+            return skipped("Linux here lacks IORING_ASYNC_CANCEL_OP (6.6, as NO_SQARRAY)");
         }
+        assert_eq!(ring.run(key(by_opcode)), 0, "there was none");
         let results = ring.run_all([poll(), poll(), key(by_opcode)]);
         assert_eq!(results, [-libc::ECANCELED, -libc::ECANCELED, 2]);
         let of_two = CancelKey { user_data: Some(1), ..by_opcode };

@@ -100,6 +100,25 @@ fn completions(ring: &mut Ring) -> Vec<(u64, i32)> {
     cqes[..count].iter().map(|cqe| (cqe.user_data(), cqe.raw_result())).collect()
 }
 
+/// Whether Linux here is 6.13, where each file and buffer of a table got a life of its own; says what it does
+/// instead if not.
+fn has_lives_of_their_own(instead: &str) -> bool {
+    let has =
+        Capabilities::of_kernel().expect("an io_uring").registers(RegisterOp::REGISTER_MEM_REGION);
+    if !has {
+        skipped(format!("before Linux 6.13 {instead}"));
+    }
+    has
+}
+
+/// The next completions, so many, waited for: before Linux 6.13 a tag comes when the kernel has time for it.
+fn next_sorted(ring: &mut Ring, count: u32) -> Vec<(u64, i32)> {
+    ring.submit_and_wait(count, None).expect("completions");
+    let mut came = completions(ring);
+    came.sort_unstable();
+    came
+}
+
 fn nop() -> RawSqe {
     RawSqe { opcode: Opcode::NOP.0, fd: -1, ..RawSqe::default() }
 }

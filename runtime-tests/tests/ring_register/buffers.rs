@@ -7,7 +7,9 @@ use std::process::Command;
 use runtime_tests::pipe;
 use uring::ring::{Buffers, Opcode, RawSqe, RegisterOp, Ring, Setup};
 
-use crate::{completions, errno, has, next, ring, run, submit};
+use crate::{
+    completions, errno, has, has_lives_of_their_own, next, next_sorted, ring, run, submit,
+};
 
 /// `READ_FIXED` or `WRITE_FIXED` of the front of a buffer.
 fn fixed(opcode: Opcode, fd: &impl AsRawFd, buffers: &mut Buffers, index: u16, len: u32) -> RawSqe {
@@ -80,6 +82,9 @@ fn a_table_of_buffers_may_outlive_its_ring() {
 #[test]
 fn a_dropped_table_does_not_take_its_memory_from_a_request_under_way() {
     let Some(mut ring) = ring() else { return };
+    if !has_lives_of_their_own("the drop of a table waits for the requests that use it") {
+        return;
+    }
     let mut buffers = ring.register_buffers(&[4096]).expect("buffers");
     let (reader, writer) = pipe();
     let read = fixed(Opcode::READ_FIXED, &reader, &mut buffers, 0, 4096);
@@ -134,11 +139,12 @@ fn a_tag_comes_when_its_buffer_is_replaced_and_when_the_table_goes() {
     assert_eq!(completions(&mut ring), []);
     // SAFETY: no request of these tests that lends memory has this `user_data`.
     assert_eq!(unsafe { buffers.update_tagged(0, &[(64, 83)]) }.expect("updated"), 1);
-    assert_eq!(completions(&mut ring), [(81, 0)]);
+    assert_eq!(next_sorted(&mut ring, 1), [(81, 0)]);
     drop(buffers);
-    let mut rest = completions(&mut ring);
-    rest.sort_unstable();
-    assert_eq!(rest, [(82, 0), (83, 0)]);
+    if !has_lives_of_their_own("the end of a table is not announced by its tags") {
+        return;
+    }
+    assert_eq!(next_sorted(&mut ring, 2), [(82, 0), (83, 0)]);
 }
 
 #[test]

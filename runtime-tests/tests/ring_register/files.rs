@@ -5,7 +5,10 @@ use std::os::fd::AsFd;
 use runtime_tests::skipped;
 use uring::ring::{FileChange, Opcode, RawSqe, RegisterOp, Ring};
 
-use crate::{closed, completions, errno, has, read_slot, ring, run, zeros};
+use crate::{
+    closed, completions, errno, has, has_lives_of_their_own, next_sorted, read_slot, ring, run,
+    zeros,
+};
 
 #[test]
 fn a_slot_stands_for_its_file_also_when_the_descriptor_is_closed() {
@@ -125,11 +128,12 @@ fn a_tag_comes_when_its_file_is_replaced_and_when_the_table_goes() {
     let change = [(FileChange::Put(file.as_fd()), 73)];
     // SAFETY: no request of these tests that lends memory has this `user_data`.
     assert_eq!(unsafe { files.update_tagged(0, &change) }.expect("updated"), 1);
-    assert_eq!(completions(&mut ring), [(71, 0)]);
+    assert_eq!(next_sorted(&mut ring, 1), [(71, 0)]);
     drop(files);
-    let mut rest = completions(&mut ring);
-    rest.sort_unstable();
-    assert_eq!(rest, [(72, 0), (73, 0)]);
+    if !has_lives_of_their_own("the end of a table is not announced by its tags") {
+        return;
+    }
+    assert_eq!(next_sorted(&mut ring, 2), [(72, 0), (73, 0)]);
 }
 
 #[test]
