@@ -299,6 +299,12 @@ impl Queues {
         if self.ours() { self.cq.peek(out).0 } else { 0 }
     }
 
+    /// Whether there is something in a queue whose entries are not all plain.
+    pub(crate) fn hold_large(&self) -> bool {
+        self.sq.shape != Shape::Plain && self.sq_pending() > 0
+            || self.cq.shape != Shape::Plain && self.cq_ready() > 0
+    }
+
     /// The kernel's view of the same memory.
     pub(crate) fn kernel_side(&mut self) -> KernelSide<'_> {
         KernelSide { queues: self }
