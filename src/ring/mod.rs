@@ -45,6 +45,9 @@
 //! is sound and freeing is not. A submission that [skips](Sqe::skip_success) its completion has none to wait
 //! for, so it must lend nothing.
 //!
+//! An [`Entry`] can be copied, and what it lends cannot: each is pushed once. The second push of a close would
+//! close somebody else's descriptor. And one that was made of a [`RawSqe`] is under the contract of [`Sqe::raw`].
+//!
 //! ## The other unsafe functions
 //!
 //! | function | the caller promises |
