@@ -133,7 +133,7 @@ pub use provided::{
     RecvMsgOut,
 };
 pub use push::{Entry128, Link, PushError};
-pub use queues::KernelSide;
+pub use queues::{FILLER_USER_DATA, KernelSide};
 pub use reap::Drain;
 pub use refusal::{SetupError, Step};
 #[doc(inline)]
