@@ -78,6 +78,8 @@
 //! * *Resources.* What must be given back is a type that does so when it is dropped; the ring itself lives
 //!   in the kernel until the last of them is gone.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
@@ -177,6 +179,8 @@ pub struct Ring {
     enters: u64,
     /// Queues that the kernel has made in a resize, and that could not be mapped yet.
     unmapped: Option<Box<Params>>,
+    /// The groups of classic buffers, as long as the kernel may choose from them.
+    classic_groups: Rc<RefCell<BTreeSet<u16>>>,
     /// A ring belongs to the thread that made it.
     _not_send: PhantomData<*mut ()>,
 }
@@ -190,6 +194,7 @@ impl Ring {
             report,
             enters: 0,
             unmapped: None,
+            classic_groups: Rc::default(),
             _not_send: PhantomData,
         }
     }
