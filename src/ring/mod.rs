@@ -45,6 +45,9 @@
 //! is sound and freeing is not. A submission that [skips](Sqe::skip_success) its completion has none to wait
 //! for, so it must lend nothing.
 //!
+//! An [`Entry`] can be copied, and what it lends cannot: each is pushed once. The second push of a close would
+//! close somebody else's descriptor. And one that was made of a [`RawSqe`] is under the contract of [`Sqe::raw`].
+//!
 //! ## The other unsafe functions
 //!
 //! | function | the caller promises |
@@ -75,6 +78,8 @@
 //! * *Resources.* What must be given back is a type that does so when it is dropped; the ring itself lives
 //!   in the kernel until the last of them is gone.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
@@ -130,7 +135,7 @@ pub use provided::{
     RecvMsgOut,
 };
 pub use push::{Entry128, Link, PushError};
-pub use queues::KernelSide;
+pub use queues::{FILLER_USER_DATA, KernelSide};
 pub use reap::Drain;
 pub use refusal::{SetupError, Step};
 #[doc(inline)]
@@ -174,6 +179,8 @@ pub struct Ring {
     enters: u64,
     /// Queues that the kernel has made in a resize, and that could not be mapped yet.
     unmapped: Option<Box<Params>>,
+    /// The groups of classic buffers, as long as the kernel may choose from them.
+    classic_groups: Rc<RefCell<BTreeSet<u16>>>,
     /// A ring belongs to the thread that made it.
     _not_send: PhantomData<*mut ()>,
 }
@@ -187,6 +194,7 @@ impl Ring {
             report,
             enters: 0,
             unmapped: None,
+            classic_groups: Rc::default(),
             _not_send: PhantomData,
         }
     }
