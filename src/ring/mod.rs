@@ -70,7 +70,8 @@
 //! * *Forked children.* The memory of a ring is kept out of them. Every function here finds that out by one
 //!   load and then does nothing: pushing fails with [`PushError::OtherProcess`], calls to the kernel with
 //!   `EEXIST`, queues look empty. A child may drop the ring, and make its own.
-//! * *Full queues.* A push that finds no room fails and changes nothing. Completions that find none are kept
+//! * *Full queues.* A push that finds no room fails and pushes nothing (one of a long entry may
+//!   leave a filler). Completions that find none are kept
 //!   by the kernel, [shown](Ring::overflowed) and fetched by the next wait; those that are [lost](Ring::lost)
 //!   for want of memory are counted.
 //! * *Signals.* A wait that a signal ends is `EINTR`, and nothing was submitted then; it is not repeated

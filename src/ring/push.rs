@@ -175,7 +175,7 @@ impl Ring {
     /// Keeps out what names something of another ring.
     fn admit(&self, ring: Option<RingId>) -> Result<(), PushError> {
         match ring {
-            Some(ring) if ring != self.id => Err(PushError::ForeignRing),
+            Some(ring) if ring != self.id || ring == RingId::NOBODYS => Err(PushError::ForeignRing),
             _ => Ok(()),
         }
     }
