@@ -46,7 +46,11 @@ impl Temporary {
                 if !locked.is_file() || locked.nlink() != 1 {
                     return Err(format!("{} is in the way: remove it", path.display()).into());
                 }
-                file.set_len(0).await?;
+                // Not where it is empty: ext4 writes a file that was truncated out to the disk when it is
+                // closed (auto_da_alloc, ext4(5)), which takes as long as the copy.
+                if locked.len() > 0 {
+                    file.set_len(0).await?;
+                }
                 return Ok(Temporary { path, file, complete: false });
             }
         }

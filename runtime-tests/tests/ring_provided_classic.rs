@@ -167,3 +167,19 @@ fn a_lease_outlives_its_group() {
     drop(buffers);
     assert_eq!(lease[..], [0; 100]);
 }
+
+#[test]
+fn a_number_is_free_again_only_when_the_kernel_has_none_of_its_buffers() {
+    let mut ring = ring();
+    let new = |ring: &Ring| ClassicBuffers::new(ring, 5, 2, 100);
+    let buffers = new(&ring).expect("buffers");
+    let in_use = |ring: &Ring| new(ring).expect_err("in use").raw_os_error();
+    assert_eq!(in_use(&ring), Some(libc::EEXIST));
+    provide(&mut ring, &buffers);
+    assert_eq!(remove(&mut ring, &buffers, 2), 2);
+    drop(buffers);
+    let buffers = new(&ring).expect("the kernel has none");
+    provide(&mut ring, &buffers);
+    drop(buffers);
+    assert_eq!(in_use(&ring), Some(libc::EEXIST), "the kernel has two, which it would choose");
+}

@@ -5,10 +5,11 @@ mod ring_provided;
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use ring_provided::{failure, group, next, one, push, read, recv, ring, run, skip};
-use uring::ring::{BufRing, BufRingSetup, RecvSendFlags, Ring};
+use uring::ring::{BufRing, BufRingSetup, RecvSendFlags, Ring, Sqe, Target};
 
 fn zeros() -> File {
     File::open("/dev/zero").expect("/dev/zero")
@@ -225,4 +226,18 @@ fn reads_that_nobody_looks_at_lose_no_buffer() {
         }
     }
     assert_eq!(buffers.with_kernel(), 8);
+}
+
+#[test]
+fn a_message_longer_than_its_buffer_brings_that_buffer_alone() {
+    let mut ring = ring();
+    let Some(buffers) = group(&ring, &BufRingSetup::new(4, 16)) else { return };
+    let (one_end, other_end) = UnixDatagram::pair().expect("sockets");
+    other_end.send(&[7; 40]).expect("sent");
+    let recv = Sqe::recv_provided(Target::Fd(one_end.as_fd()), buffers.group(), 0, libc::MSG_TRUNC);
+    let cqe = run(&mut ring, recv);
+    // SAFETY: the completion of the only request that selected from this group, passed once.
+    let leases: Vec<_> = unsafe { buffers.take(cqe) }.expect("bytes").collect();
+    assert_eq!(leases.len(), 1);
+    assert_eq!(leases[0][..], [7; 16]);
 }

@@ -8,7 +8,7 @@ use super::RingId;
 /// A place in a ring's table of registered files: a *direct descriptor*. Linux 5.1.
 ///
 /// Made by [`Files`](super::Files). That a slot exists does not mean that a file is in it: an operation on an
-/// empty one completes with `EBADF`.
+/// empty one completes with `EBADF`. One that outlives its table names a place in the ring's next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
     pub(super) index: u32,

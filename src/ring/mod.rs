@@ -45,6 +45,9 @@
 //! is sound and freeing is not. A submission that [skips](Sqe::skip_success) its completion has none to wait
 //! for, so it must lend nothing.
 //!
+//! An [`Entry`] can be copied, and what it lends cannot: each is pushed once. The second push of a close would
+//! close somebody else's descriptor. And one that was made of a [`RawSqe`] is under the contract of [`Sqe::raw`].
+//!
 //! ## The other unsafe functions
 //!
 //! | function | the caller promises |
@@ -67,7 +70,8 @@
 //! * *Forked children.* The memory of a ring is kept out of them. Every function here finds that out by one
 //!   load and then does nothing: pushing fails with [`PushError::OtherProcess`], calls to the kernel with
 //!   `EEXIST`, queues look empty. A child may drop the ring, and make its own.
-//! * *Full queues.* A push that finds no room fails and changes nothing. Completions that find none are kept
+//! * *Full queues.* A push that finds no room fails and pushes nothing (one of a long entry may
+//!   leave a filler). Completions that find none are kept
 //!   by the kernel, [shown](Ring::overflowed) and fetched by the next wait; those that are [lost](Ring::lost)
 //!   for want of memory are counted.
 //! * *Signals.* A wait that a signal ends is `EINTR`, and nothing was submitted then; it is not repeated
@@ -75,6 +79,8 @@
 //! * *Resources.* What must be given back is a type that does so when it is dropped; the ring itself lives
 //!   in the kernel until the last of them is gone.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
@@ -130,7 +136,7 @@ pub use provided::{
     RecvMsgOut,
 };
 pub use push::{Entry128, Link, PushError};
-pub use queues::KernelSide;
+pub use queues::{FILLER_USER_DATA, KernelSide};
 pub use reap::Drain;
 pub use refusal::{SetupError, Step};
 #[doc(inline)]
@@ -174,6 +180,8 @@ pub struct Ring {
     enters: u64,
     /// Queues that the kernel has made in a resize, and that could not be mapped yet.
     unmapped: Option<Box<Params>>,
+    /// The groups of classic buffers, as long as the kernel may choose from them.
+    classic_groups: Rc<RefCell<BTreeSet<u16>>>,
     /// A ring belongs to the thread that made it.
     _not_send: PhantomData<*mut ()>,
 }
@@ -187,6 +195,7 @@ impl Ring {
             report,
             enters: 0,
             unmapped: None,
+            classic_groups: Rc::default(),
             _not_send: PhantomData,
         }
     }

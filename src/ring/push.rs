@@ -130,7 +130,10 @@ impl Ring {
 
     /// Queues a submission of 128 bytes. A ring with [`SetupFlags::SQE128`](super::SetupFlags::SQE128) (Linux
     /// 5.19) takes any; one with [`SetupFlags::SQE_MIXED`](super::SetupFlags::SQE_MIXED) (Linux 6.19) those
-    /// whose opcode ends in 128, each in two places, and a third if the first would be the last of the queue.
+    /// whose opcode ends in 128, each in two places, and a third if the first would be the last of the queue. What
+    /// fills that third place stays, even if there is no room for the rest; it has
+    /// [`FILLER_USER_DATA`](super::FILLER_USER_DATA), and as it [skips](super::Sqe::skip_success) its completion,
+    /// such a ring has no [drains](super::Sqe::drain).
     ///
     /// # Errors
     ///
@@ -172,7 +175,7 @@ impl Ring {
     /// Keeps out what names something of another ring.
     fn admit(&self, ring: Option<RingId>) -> Result<(), PushError> {
         match ring {
-            Some(ring) if ring != self.id => Err(PushError::ForeignRing),
+            Some(ring) if ring != self.id || ring == RingId::NOBODYS => Err(PushError::ForeignRing),
             _ => Ok(()),
         }
     }

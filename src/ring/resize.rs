@@ -16,9 +16,14 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// `EOVERFLOW`: what is in a queue does not fit its new size. `EINVAL`: the kernel is older, the ring has
-    /// no `DEFER_TASKRUN`, or it lies in memory of the application's own. `EOPNOTSUPP`: the other side is no
-    /// Linux. The ring is as it was then.
+    /// `EOVERFLOW`: what is in a queue does not fit its new size. `EBUSY`: a queue of large or mixed entries is
+    /// not empty, see below. `EINVAL`: the kernel is older, the ring has no `DEFER_TASKRUN`, or it lies in memory
+    /// of the application's own. `EOPNOTSUPP`: the other side is no Linux. The ring is as it was then.
+    ///
+    /// Kernels do not move large entries safely: some copy only the halves of them, and all of them may put the
+    /// second half of one of mixed size behind the wrap of the new queue, where it is a completion that no request
+    /// made. So submissions of 128 bytes, or of both sizes, are to be submitted before, and such completions
+    /// copied out.
     ///
     /// When the new queues cannot be mapped (`ENOMEM`), it is the kernel alone who has them. The ring then
     /// takes nothing and has no completions, until a call that submits or waits has mapped them; each such
@@ -32,6 +37,9 @@ impl Ring {
         let array_head = self.queues.array_head();
         if lent || has_array && array_head.is_none() {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        if self.queues.hold_large() {
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
         let mut flags = SetupFlags::CLAMP;
         flags.set(SetupFlags::CQSIZE, cq_entries.is_some());

@@ -126,7 +126,7 @@ impl Setup {
     /// not go with [`SetupFlags::SQPOLL`] are left out if that is among them.
     ///
     /// [`SetupFlags::NO_MMAP`] is set by [`Setup::build_in`]; [`SetupFlags::SQ_REWIND`] is refused, since the
-    /// queues here keep their indices.
+    /// queues here keep their indices, and so are flags that [`SetupFlags`] does not name.
     pub fn require(mut self, flags: SetupFlags) -> Setup {
         self.wishes |= flags;
         self
@@ -246,7 +246,9 @@ impl Setup {
             let asked =
                 Asked { flags: rung.flags, entries: self.entries, cq_entries: params.cq_entries };
             let part = lent.as_ref().map(|lent| self.lend(lent, &mut params)).transpose()?;
-            let made = if rung.flags.contains(SetupFlags::SQ_REWIND) {
+            // A flag that nobody here knows may change how the queues are to be used, as SQ_REWIND does.
+            let unknown = !SetupFlags::all().contains(rung.flags);
+            let made = if unknown || rung.flags.contains(SetupFlags::SQ_REWIND) {
                 Err(io::Error::from_raw_os_error(libc::EINVAL))
             } else {
                 // SAFETY: addresses are in `params` only if memory was lent, and then `lend` has checked that

@@ -22,10 +22,11 @@ impl Mapping {
         Mapping::map(len_bytes, flags, ring.as_raw_fd(), offset)
     }
 
-    /// Maps zeroed memory of our own; `huge` in pages of the machine's default huge size, of which
-    /// `len_bytes` is a multiple then.
+    /// Maps zeroed memory of our own; `huge` in pages of 2 MiB, of which `len_bytes` is a multiple then.
     pub(crate) fn anonymous(len_bytes: usize, huge: bool) -> io::Result<Mapping> {
-        let huge = if huge { libc::MAP_HUGETLB } else { 0 };
+        // The size is said, since the machine's default may be another: a mapping of that is unmapped in its
+        // multiples alone (`munmap(2)`).
+        let huge = if huge { libc::MAP_HUGETLB | libc::MAP_HUGE_2MB } else { 0 };
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE | huge;
         Mapping::map(len_bytes, flags, -1, 0)
     }

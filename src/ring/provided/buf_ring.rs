@@ -314,7 +314,7 @@ impl BufRing {
     fn unread(&self, position: u64, tail: u64) -> bool {
         self.head().is_ok_and(|head| {
             let available = u64::from((tail as u16).wrapping_sub(head));
-            position >= tail - available
+            position >= tail.saturating_sub(available)
         })
     }
 }

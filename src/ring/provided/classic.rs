@@ -1,6 +1,7 @@
 //! Provided buffers that reach the kernel by submissions.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -42,6 +43,8 @@ pub struct ClassicBuffers {
     group: BufGroup,
     /// The ids that a submission is providing: the first, and how many.
     pending: Cell<Option<(u16, u16)>>,
+    /// Those of the ring that are in use: two with one number would have ids in common.
+    groups: Rc<RefCell<BTreeSet<u16>>>,
 }
 
 impl ClassicBuffers {
@@ -50,9 +53,11 @@ impl ClassicBuffers {
     ///
     /// # Errors
     ///
-    /// `EINVAL` without buffers or bytes; `ENOMEM`.
+    /// `EINVAL` without buffers or bytes; `ENOMEM`; `EEXIST` if the number is in use by others of this ring, or
+    /// was by those that were dropped while the kernel had some.
     pub fn new(ring: &Ring, group: u16, count: u16, each_bytes: u32) -> io::Result<ClassicBuffers> {
         let group = BufGroup::new(ring.id(), group);
+        let groups = Rc::clone(&ring.classic_groups);
         // The length of all of them is a signed number for the kernel.
         if u64::from(count) * u64::from(each_bytes) > i32::MAX as u64 {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -60,7 +65,10 @@ impl ClassicBuffers {
         let buffers = Buffers::new(count, each_bytes)?;
         let ledger = Ledger::new(count, Consumption::Single);
         let pool = Pool::new(ledger, buffers, None, Returns::WhenAsked);
-        Ok(ClassicBuffers { pool, group, pending: Cell::new(None) })
+        if !groups.borrow_mut().insert(group.id()) {
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
+        Ok(ClassicBuffers { pool, group, pending: Cell::new(None), groups })
     }
 
     /// What a submission names the group by.
@@ -184,6 +192,8 @@ impl Drop for ClassicBuffers {
         if self.with_kernel() > 0 {
             // The kernel would go on choosing these buffers, so they are never freed.
             std::mem::forget(Rc::clone(&self.pool));
+        } else {
+            self.groups.borrow_mut().remove(&self.group.id());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Memory, Shape, invalid, place};
+use super::{FILLER_USER_DATA, Memory, Shape, invalid, place};
 use crate::ring::{BigCqe, Cqe};
 use crate::sys::abi::{CqeFlags, Params, RawCqe};
 
@@ -17,6 +17,8 @@ pub(super) struct Completions {
     pub(super) entries: NonNull<RawCqe>,
     pub(super) mask: u32,
     pub(super) shape: Shape,
+    /// Whether there may be completions of fillers among the submissions.
+    pub(super) of_fillers: bool,
 }
 
 impl Completions {
@@ -32,6 +34,7 @@ impl Completions {
             entries: place(rings, offsets.cqes, places)?,
             mask: count - 1,
             shape,
+            of_fillers: false,
         };
         // SAFETY: the safety invariant of `queues`.
         if unsafe { mask.as_ref() }.load(Ordering::Relaxed) != queue.mask {
@@ -47,7 +50,7 @@ impl Completions {
     }
 
     pub(super) fn copy_cqes(&mut self, out: &mut [Cqe]) -> usize {
-        if self.shape != Shape::Plain {
+        if self.shape != Shape::Plain || self.of_fillers {
             return self.copy(out);
         }
         let head = self.head().load(Ordering::Relaxed);
@@ -111,7 +114,8 @@ impl Completions {
             [0; 2]
         };
         let step = if large && self.shape == Shape::Mixed { 2 } else { 1 };
-        let is_filler = self.shape == Shape::Mixed && flags.contains(CqeFlags::SKIP);
+        let is_filler = self.shape == Shape::Mixed && flags.contains(CqeFlags::SKIP)
+            || self.of_fillers && raw.user_data == FILLER_USER_DATA;
         ((!is_filler).then_some(BigCqe { cqe: Cqe::from(raw), extra }), step)
     }
 

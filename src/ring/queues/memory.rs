@@ -45,7 +45,7 @@ impl Memory {
         match self {
             Memory::Mapped { rings, .. } => (rings.start(), rings.len_bytes()),
             Memory::Lent { start, rings_at, len_bytes, .. } => {
-                // SAFETY: `rings_at` lies inside the memory, by `Sizes::of`.
+                // SAFETY: `rings_at` lies inside the memory, by the sizes it was made with.
                 (unsafe { start.add(*rings_at) }, len_bytes - rings_at)
             }
             Memory::Heap { start, entries_at, .. } => (*start, *entries_at),

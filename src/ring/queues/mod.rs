@@ -38,6 +38,13 @@ pub use kernel_side::KernelSide;
 pub(crate) use memory::{Memory, Shape, Sizes};
 use submissions::Submissions;
 
+/// The `user_data` that a ring with submissions of both sizes
+/// ([`SetupFlags::SQE_MIXED`](crate::ring::SetupFlags::SQE_MIXED)) keeps for itself: it has no completions with
+/// it.
+///
+/// It is that of the fillers which [`Ring::push128`](crate::ring::Ring::push128) needs at the end of the queue.
+pub const FILLER_USER_DATA: u64 = u64::from_be_bytes(*b"uringnop");
+
 /// Both queues, with the memory they lie in.
 #[derive(Debug)]
 pub(crate) struct Queues {
@@ -78,7 +85,8 @@ impl Queues {
             return Err(invalid("the kernel reported queue sizes that are no powers of two"));
         }
         let sq = Submissions::new(&memory, params, Shape::of_submissions(flags))?;
-        let cq = Completions::new(&memory, params, Shape::of_completions(flags))?;
+        let mut cq = Completions::new(&memory, params, Shape::of_completions(flags))?;
+        cq.of_fillers = sq.shape == Shape::Mixed;
         let process = memory.made_by();
         let mut heads = [params.cq_off.cqes, params.cq_off.cqes.saturating_mul(2)].into_iter();
         let array_head = heads.find(|head| params.sq_off.array == Sizes::array_at(params, *head));
@@ -297,6 +305,12 @@ impl Queues {
     /// Copies completions that stay in the queue.
     pub(crate) fn peek(&self, out: &mut [BigCqe]) -> usize {
         if self.ours() { self.cq.peek(out).0 } else { 0 }
+    }
+
+    /// Whether there is something in a queue whose entries are not all plain.
+    pub(crate) fn hold_large(&self) -> bool {
+        self.sq.shape != Shape::Plain && self.sq_pending() > 0
+            || self.cq.shape != Shape::Plain && self.cq_ready() > 0
     }
 
     /// The kernel's view of the same memory.

@@ -4,7 +4,7 @@ use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Memory, Shape, invalid, place};
+use super::{FILLER_USER_DATA, Memory, Shape, invalid, place};
 use crate::ring::PushError;
 use crate::sys::abi::{Opcode, Params, RawSqe, RawSqe128, SqeFlags};
 
@@ -128,11 +128,13 @@ impl Submissions {
         }
     }
 
-    /// What stands in the last place before an entry that needs two, since an entry must not wrap. It
-    /// completes without a trace, and goes on with a chain that it stands in.
+    /// What stands in the last place before an entry that needs two, since an entry must not wrap. It goes on
+    /// with a chain that it stands in. If it fails, as all behind a failure in a chain do, it has a completion,
+    /// which is known by its `user_data` and never handed out.
     fn filler(&self) -> RawSqe {
-        let flags = SqeFlags::CQE_SKIP_SUCCESS | self.last_links;
-        RawSqe { opcode: Opcode::NOP.0, fd: -1, flags: flags.bits(), ..RawSqe::default() }
+        let flags = (SqeFlags::CQE_SKIP_SUCCESS | self.last_links).bits();
+        let (opcode, user_data) = (Opcode::NOP.0, FILLER_USER_DATA);
+        RawSqe { opcode, fd: -1, flags, user_data, ..RawSqe::default() }
     }
 
     pub(super) fn push_all(

@@ -182,6 +182,23 @@ fn an_entry_of_two_places_is_kept_whole_by_a_filler_that_goes_on_with_the_chain(
 }
 
 #[test]
+fn a_filler_that_fails_with_its_chain_brings_no_completion() {
+    let mut queues = Queues::on_heap(4, 4, SetupFlags::SQE_MIXED).expect("queues");
+    queues.start_at(2);
+    queues.push(&RawSqe { flags: SqeFlags::IO_LINK.bits(), ..sqe(1) }).expect("space");
+    queues.push128(&sqe128(Opcode::NOP128, 2, 7)).expect("space");
+    queues.publish();
+    let mut side = queues.kernel_side();
+    while let Some(sqe) = side.take_sqe() {
+        let (user_data, res) = (sqe.user_data, -libc::ECANCELED);
+        assert!(side.post_cqe(RawCqe { user_data, res, flags: 0 }));
+    }
+    assert_eq!(queues.cq_ready(), 3);
+    assert_eq!(copied(&mut queues, 8), [1, 2]);
+    assert_eq!(queues.cq_ready(), 0);
+}
+
+#[test]
 fn an_entry_of_two_places_finds_room_in_a_queue_of_two_at_any_index() {
     let mut queues = Queues::on_heap(2, 2, SetupFlags::SQE_MIXED).expect("queues");
     queues.start_at(1);

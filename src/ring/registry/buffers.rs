@@ -1,6 +1,7 @@
 //! Registered buffers: memory that the kernel has pinned and mapped once, instead of at every request.
 
 use std::io;
+use std::mem;
 use std::ptr;
 use std::rc::Rc;
 
@@ -274,6 +275,25 @@ impl Buffers {
     ///
     /// `ENXIO` when something else has unregistered it; `EACCES` when a restriction forbids it.
     pub fn unregister(mut self) -> io::Result<()> {
-        self.table.now()
+        self.give_back()
+    }
+
+    /// Unregisters the table. Where the kernel refuses, it keeps what it was given: then the memory is leaked,
+    /// since something else at its address would be taken for it.
+    fn give_back(&mut self) -> io::Result<()> {
+        let given_back = self.table.now();
+        if given_back.is_err() {
+            mem::forget(mem::take(&mut self.slots));
+        }
+        given_back
+    }
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        if !self.table.is_done() {
+            // A destructor has nobody to tell of an error.
+            let _ = self.give_back();
+        }
     }
 }

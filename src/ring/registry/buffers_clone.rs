@@ -117,6 +117,10 @@ fn clone(
     range: CloneRange,
     mut flags: CloneBuffersFlags,
 ) -> io::Result<()> {
+    if !source.table.ring().is_ours() {
+        // In a forked child the number would name something else.
+        return Err(errno(libc::EEXIST));
+    }
     let (number, named_by) = source.table.ring().for_enter();
     if named_by.contains(EnterFlags::REGISTERED_RING) {
         flags |= CloneBuffersFlags::SRC_REGISTERED;

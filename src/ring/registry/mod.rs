@@ -121,6 +121,11 @@ impl GiveBack {
         &self.ring
     }
 
+    /// Whether it was given back, or the kernel has refused to take it.
+    fn is_done(&self) -> bool {
+        self.done
+    }
+
     /// Gives it back now, and says whether the kernel agreed.
     fn now(&mut self) -> io::Result<()> {
         self.done = true;

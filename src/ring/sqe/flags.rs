@@ -65,10 +65,16 @@ macro_rules! selecting {
             /// Takes its buffer from a group when there is data for it, in place of memory of its own
             /// (`IOSQE_BUFFER_SELECT`, Linux 5.7); the completion names it
             /// ([`Cqe::buffer_id`](crate::ring::Cqe::buffer_id)). The result is `ENOBUFS` when the group is
-            /// empty, and `EOPNOTSUPP` where the operation knows nothing of groups.
+            /// empty, and `EOPNOTSUPP` where the operation knows nothing of groups. `MSG_TRUNC` is left out of
+            /// a receive's flags.
             pub fn buffer_group(mut self, group: BufGroup) -> $name<'a> {
                 self.entry = self.entry.flag(SqeFlags::BUFFER_SELECT).names(group.ring());
                 self.entry.sqe.buf = group.id();
+                if matches!(Opcode(self.entry.sqe.opcode), Opcode::RECV | Opcode::RECVMSG) {
+                    // The result would be the length of the message, not of what is in the buffer: more than
+                    // that has looks like a bundle, whose other buffers the kernel still has.
+                    self.entry.sqe.op_flags &= !(libc::MSG_TRUNC as u32);
+                }
                 self
             }
 

@@ -41,6 +41,9 @@ impl<'a> Sqe<'a> {
     /// Changes the slots from `first` on; the result is how many were changed. `ENXIO` without a table,
     /// `EINVAL` when it has not so many slots. Linux 5.6.
     pub fn files_update(first: u32, updates: &'a [SlotUpdate<'a>]) -> Sqe<'a> {
+        // The highest number would have the kernel choose, and write its choice to `updates`, which is lent to
+        // be read. The one below it is behind the end of every table as well.
+        let first = first.min(FILE_INDEX_ALLOC - 1);
         Sqe::updating(first, read_by_kernel(updates), updates.len())
     }
 

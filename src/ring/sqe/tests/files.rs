@@ -257,3 +257,9 @@ fn the_table_of_files_is_changed_by_arrays_of_descriptors() {
         RawSqe { opcode: 54, flags: FIXED, fd: 8, op_flags: 1, ..ZERO }
     );
 }
+
+#[test]
+fn an_update_of_slots_never_has_the_kernel_write_to_what_is_lent_for_reading() {
+    let updates = [SlotUpdate::EMPTY];
+    assert_eq!(image(Sqe::files_update(u32::MAX, &updates)).off, u64::from(u32::MAX - 1));
+}

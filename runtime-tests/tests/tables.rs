@@ -1,0 +1,144 @@
+//! The tables in `docs`: what they name exists, and their counts are right.
+#![cfg(not(miri))]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// All Rust sources below a directory, in one text.
+fn sources(below: &str) -> String {
+    let mut all = String::new();
+    let mut directories = vec![root().join(below)];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                all.push_str(&fs::read_to_string(&path).expect("a source file"));
+            }
+        }
+    }
+    all
+}
+
+fn words(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect()
+}
+
+/// The cells of all rows of all tables, without their heads.
+fn rows(text: &str) -> Vec<Vec<&str>> {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_row = |line: &str| line.starts_with('|') && !line.starts_with("|---");
+    let is_head = |at: usize| lines.get(at + 1).is_some_and(|next| next.starts_with("|---"));
+    (0..lines.len())
+        .filter(|at| is_row(lines[*at]) && !is_head(*at))
+        .map(|at| lines[at].trim_matches('|').split('|').map(str::trim).collect())
+        .collect()
+}
+
+/// What stands between backticks.
+fn quoted(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+/// The counts at the head of a document, and its other rows.
+fn document(name: &str) -> (BTreeMap<String, usize>, Vec<[String; 3]>) {
+    let path = root().join("docs").join(name);
+    let text = fs::read_to_string(&path).expect("the document");
+    let (mut counts, mut items) = (BTreeMap::new(), Vec::new());
+    for row in rows(&text) {
+        match row[..] {
+            [what, count] => {
+                counts.insert(what.to_owned(), count.parse().expect("a count"));
+            }
+            [first, second, third] => items.push([first, second, third].map(str::to_owned)),
+            _ => panic!("{name}: a row of neither two nor three cells: {row:?}"),
+        }
+    }
+    (counts, items)
+}
+
+fn count_if(items: &[[String; 3]], holds: impl Fn(&[String; 3]) -> bool) -> usize {
+    items.iter().filter(|item| holds(item)).count()
+}
+
+#[test]
+fn every_test_that_the_list_of_behaviours_names_exists() {
+    let all = sources("runtime-tests/tests") + &sources("src");
+    let tests: BTreeSet<&str> = all
+        .split("#[test]")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("fn ")?.1.split('(').next())
+        .collect();
+    for [behaviour, named, _] in document("conformance.md").1 {
+        for test in quoted(&named) {
+            assert!(tests.contains(test), "{behaviour}: there is no test {test}");
+        }
+    }
+}
+
+#[test]
+fn the_counts_of_behaviours_are_right_and_each_has_a_test_or_a_reason() {
+    let (counts, items) = document("conformance.md");
+    let begins = |with: &'static str| move |item: &[String; 3]| item[2].starts_with(with);
+    let results = ["passes", "skipped", "not applicable", "missing"];
+    let mut names = BTreeSet::new();
+    for item in &items {
+        let [behaviour, tests, result] = item;
+        assert!(results.iter().any(|known| result.starts_with(known)), "{behaviour}: {result}");
+        let has_test = result.starts_with("passes") || result.starts_with("skipped");
+        assert_eq!(quoted(tests).next().is_some(), has_test, "{behaviour}");
+        assert!(result == "passes" || result.len() > "not applicable".len(), "no reason: {result}");
+        assert!(names.insert(behaviour), "twice: {behaviour}");
+    }
+    let mut found: BTreeMap<String, usize> = results
+        .iter()
+        .map(|known| ((*known).to_owned(), count_if(&items, begins(known))))
+        .collect();
+    found.insert("all".to_owned(), items.len());
+    assert_eq!(counts, found);
+}
+
+#[test]
+fn every_item_that_the_list_of_functions_names_exists() {
+    let source = sources("src");
+    let known = words(&source);
+    for [function, here, note] in document("liburing.md").1 {
+        for item in quoted(&here).chain(quoted(&note)) {
+            for word in item.split("::") {
+                assert!(known.contains(word), "{function}: there is no {word}");
+            }
+            if let Some((_, name)) = item.split_once("::") {
+                let is_function = name.starts_with(|c: char| c.is_ascii_lowercase());
+                let defined = |end| source.contains(&format!("fn {name}{end}"));
+                let there = !is_function || defined("(") || defined("<");
+                assert!(there, "{function}: there is no function {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_counts_of_functions_are_right_and_each_has_an_equivalent_or_a_reason() {
+    let (counts, items) = document("liburing.md");
+    let has = |item: &[String; 3]| !item[1].is_empty();
+    let is_internal = |item: &[String; 3]| !has(item) && item[2].starts_with("internal");
+    let mut names = BTreeSet::new();
+    for item in &items {
+        assert!(has(item) || !item[2].is_empty(), "{}: neither item nor reason", item[0]);
+        assert!(names.insert(&item[0]), "twice: {}", item[0]);
+    }
+    let (with, internal) = (count_if(&items, has), count_if(&items, is_internal));
+    let found = BTreeMap::from([
+        ("all".to_owned(), items.len()),
+        ("with an equivalent".to_owned(), with),
+        ("without, as internal to the C headers".to_owned(), internal),
+        ("without, for the reason in the note".to_owned(), items.len() - with - internal),
+    ]);
+    assert_eq!(counts, found);
+}
