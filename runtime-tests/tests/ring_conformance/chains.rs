@@ -8,7 +8,7 @@ use runtime_tests::ring::on_a_ring;
 use runtime_tests::rings::{has, nop, only, take};
 use runtime_tests::{TempDir, pipe, skipped};
 use uring::ring::{
-    Entry, Features, Link, MultiSqe, RawSqe, Ring, SetupFlags, Sqe, SyncCancel, Target,
+    Entry, Features, Link, MultiSqe, RawSqe, Ring, Setup, SetupFlags, Sqe, SyncCancel, Target,
 };
 
 use super::{IN, poke};
@@ -100,7 +100,12 @@ fn a_drained_chain_starts_after_all_before_it_and_before_all_behind_it() {
     ring.submit_and_wait(0, None).expect("four");
     assert_eq!(ring.ready(), 0, "all wait for the poll");
     poke(&write_end);
-    assert_eq!(results(&mut ring, 4), [(1, 1), (2, 0), (3, 0), (4, 0)]);
+    let results = results(&mut ring, 4);
+    assert_eq!(results[0], (1, 1));
+    if results[1] == (4, 0) && Setup::new(1).require(SetupFlags::NO_SQARRAY).build().is_err() {
+        return skipped("before Linux 6.6 what waits behind a drained chain may overtake it");
+    }
+    assert_eq!(results[1..], [(2, 0), (3, 0), (4, 0)]);
 }
 
 #[test]
