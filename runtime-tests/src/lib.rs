@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -17,8 +18,10 @@ use std::time::Duration;
 
 pub mod rings;
 
+use futures::future::{Either, select};
 use uring::fd::Fd;
 use uring::sim::Sim;
+use uring::task::yield_now;
 use uring::{Builder, Runtime, op};
 
 /// A kernel that a test can run on.
@@ -373,5 +376,18 @@ impl Default for TempDir {
 impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Polls a future for so many turns of the loop, then drops it.
+pub async fn for_turns<F: Future>(turns: u32, future: F) -> Option<F::Output> {
+    let patience = async {
+        for _ in 0..turns {
+            yield_now().await;
+        }
+    };
+    match select(pin!(future), pin!(patience)).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
     }
 }

@@ -107,3 +107,21 @@ pub fn errno<T>(result: io::Result<T>) -> i32 {
         Err(error) => error.raw_os_error().unwrap_or(-1),
     }
 }
+
+/// Runs `test` in a forked child; whether it returned true there.
+///
+/// `test` allocates little and takes no lock that another thread may hold (glibc makes its allocator usable in
+/// children). The child leaves without running destructors.
+pub fn in_a_child(test: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child calls `test` alone, under the terms above, and leaves by _exit(2).
+    unsafe {
+        match libc::fork() {
+            0 => libc::_exit(if test() { 0 } else { 1 }),
+            child => {
+                let mut status = 0;
+                assert_eq!(libc::waitpid(child, &mut status, 0), child);
+                status == 0
+            }
+        }
+    }
+}

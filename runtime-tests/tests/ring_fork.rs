@@ -1,24 +1,8 @@
 //! A ring in a forked child: it is not the child's, and finds that out without harm.
 #![cfg(not(miri))]
 
-use runtime_tests::rings::{errno, made, nop, take};
+use runtime_tests::rings::{errno, in_a_child, made, nop, take};
 use uring::ring::{Cqe, PushError, RingMemory, Setup, Sqe};
-
-/// Runs `test` in a forked child; true if it said so.
-fn in_a_child(test: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child calls nothing but `test`, which allocates little and takes no lock of another
-    // thread's (glibc makes its allocator usable in children), and leaves without running destructors.
-    unsafe {
-        match libc::fork() {
-            0 => libc::_exit(if test() { 0 } else { 1 }),
-            child => {
-                let mut status = 0;
-                assert_eq!(libc::waitpid(child, &mut status, 0), child);
-                status == 0
-            }
-        }
-    }
-}
 
 #[test]
 fn a_forked_child_is_refused_by_every_call_and_the_parent_goes_on() {

@@ -6,22 +6,8 @@ mod ring_provided;
 use std::fs::File;
 
 use ring_provided::{group, one, read, ring, run};
+use runtime_tests::rings::in_a_child;
 use uring::ring::BufRingSetup;
-
-/// Whether `test` returned true in a forked child. Alone in this process, so that no other thread has a lock.
-fn in_a_child(test: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child calls `test` alone, and leaves without running destructors.
-    unsafe {
-        match libc::fork() {
-            0 => libc::_exit(if test() { 0 } else { 1 }),
-            child => {
-                let mut status = 0;
-                assert_eq!(libc::waitpid(child, &mut status, 0), child);
-                status == 0
-            }
-        }
-    }
-}
 
 #[test]
 fn a_forked_child_gives_back_without_harm_and_the_parent_goes_on() {

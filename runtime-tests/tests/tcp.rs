@@ -1,14 +1,13 @@
 //! TCP connections: what is sent arrives, whatever is dropped in between, and failures say what they are about.
 
 use std::cell::Cell;
-use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 
-use futures::future::{Either, join, select};
-use runtime_tests::{on_every_kernel, on_linux};
+use futures::future::join;
+use runtime_tests::{for_turns, on_every_kernel, on_linux};
 use uring::buf::IoBuf;
 use uring::io::raw_os_error;
 use uring::net::{TcpListener, TcpStream};
@@ -34,19 +33,6 @@ async fn deserted() -> SocketAddr {
 fn draw(from: &mut u32, below: u32) -> u32 {
     *from = from.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
     (*from >> 8) % below
-}
-
-/// Polls a future for so many turns of the loop, then drops it.
-async fn for_turns<F: Future>(turns: u32, future: F) -> Option<F::Output> {
-    let patience = async {
-        for _ in 0..turns {
-            yield_now().await;
-        }
-    };
-    match select(pin!(future), pin!(patience)).await {
-        Either::Left((output, _)) => Some(output),
-        Either::Right(_) => None,
-    }
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! Listeners: no connection is lost, whatever is dropped in between, and failures say what they are about.
 
 use std::fs::File;
-use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::process::Command;
 
 use futures::StreamExt;
-use futures::future::{Either, join, select};
-use runtime_tests::{on_every_kernel, on_linux, skipped};
+use futures::future::join;
+use runtime_tests::{for_turns, on_every_kernel, on_linux, skipped};
 use uring::io::raw_os_error;
 use uring::net::{TcpListener, TcpStream};
 use uring::task::yield_now;
@@ -26,19 +25,6 @@ async fn client(to: SocketAddr) -> (TcpStream, SocketAddr) {
     let stream = TcpStream::connect(to).await.expect("connected");
     let from = stream.local_addr().expect("bound");
     (stream, from)
-}
-
-/// Polls a future for so many turns of the loop, then drops it.
-async fn for_turns<F: Future>(turns: u32, future: F) -> Option<F::Output> {
-    let patience = async {
-        for _ in 0..turns {
-            yield_now().await;
-        }
-    };
-    match select(pin!(future), pin!(patience)).await {
-        Either::Left((output, _)) => Some(output),
-        Either::Right(_) => None,
-    }
 }
 
 #[test]
