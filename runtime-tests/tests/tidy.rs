@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 /// What each layer may use of the others. A layer is a folder of `src/`, or a file beside them.
 const LAYERS: &[(&str, &[&str])] = &[
     ("sys", &[]),
+    ("sync", &[]),
     ("buf", &[]),
     ("fd", &[]),
     // `buf` for `Room` alone: what a read is lent must not be readable, and both layers need to say so.
     ("ring", &["sys", "buf"]),
     ("sim", &["ring", "sys", "fd"]),
-    ("driver", &["ring", "sys"]),
+    ("driver", &["ring", "sys", "sync"]),
     ("op", &["driver", "ring", "buf", "fd"]),
-    ("task", &[]),
+    ("task", &["sync"]),
     ("time", &[]),
-    ("runtime", &["driver", "task", "time", "ring"]),
+    ("runtime", &["driver", "task", "time", "ring", "sync"]),
     ("io", &["buf"]),
     ("fs", &["op", "buf", "fd", "io", "time"]),
     ("net", &["op", "buf", "fd", "io", "time"]),

@@ -19,6 +19,8 @@ use crate::time::Timers;
 
 mod builder;
 mod context;
+#[cfg(test)]
+mod tests;
 
 pub use crate::driver::ShutdownReport;
 pub use builder::Builder;
