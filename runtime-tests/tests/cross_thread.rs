@@ -141,10 +141,8 @@ fn ten_million_wakes_of_many_tasks_by_four_threads_lose_none() {
                 for round in 0..rounds {
                     for number in (0..TASKS).map(|number| (number + start * 5) % TASKS) {
                         counts[number].fetch_add(1, Ordering::Relaxed);
-                        match round % 8 {
-                            0 => wakers[number].1.clone().wake(),
-                            _ => wakers[number].1.wake_by_ref(),
-                        }
+                        let waker = wakers[number].1.clone();
+                        waker.wake();
                     }
                 }
             })
@@ -186,7 +184,7 @@ fn wakers_may_be_cloned_called_and_dropped_by_threads_while_their_runtime_ends()
                     let wakers = wakers.clone();
                     thread::spawn(move || {
                         for _ in 0..steps(100, 4) {
-                            wakers.iter().for_each(|waker| waker.clone().wake());
+                            wakers.clone().into_iter().for_each(Waker::wake);
                         }
                         wakers.into_iter().for_each(Waker::wake);
                     })
