@@ -77,6 +77,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("op/read.rs", "read(2) fills as many bytes as it returns"),
     ("op/recv.rs", "recv(2) fills as many bytes as it returns"),
     ("sim/mod.rs", "implements a kernel"),
+    ("sim/registered.rs", "implements what a kernel registers with"),
     ("sim/memory.rs", "addresses in submissions are lent to us: the push contract"),
     ("sim/tests.rs", "pushes by hand"),
     ("sim/tests/", "pushes by hand"),

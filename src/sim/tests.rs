@@ -11,8 +11,10 @@ mod chains;
 mod connections;
 mod files;
 mod polls;
+mod provided;
 mod time;
 mod transfers;
+mod zero_copy;
 
 /// A ring in a new world.
 fn machine(seed: u64) -> (Sim, Ring) {
