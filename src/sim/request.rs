@@ -4,6 +4,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::faults::{self, Fault};
 use super::files::Node;
 use super::memory::Taken;
 use super::op::Op;
@@ -23,6 +24,8 @@ pub(super) struct Request {
     pub(super) not_before: Duration,
     /// Bytes that were moved so far, with `MSG_WAITALL`.
     progress: usize,
+    /// Bytes to move at most this time: fewer than were asked for, if it is to be cut short.
+    cut: usize,
     /// The result, once it is decided and only waits to be posted.
     settled: Option<i32>,
 }
@@ -79,7 +82,7 @@ impl Request {
     /// A request whose result is known without its having started.
     pub(super) fn settled(taken: Taken, op: Op, result: Option<i32>) -> Request {
         let not_before = Duration::ZERO;
-        Request { taken, op, file: None, not_before, progress: 0, settled: result }
+        Request { taken, op, file: None, not_before, progress: 0, cut: usize::MAX, settled: result }
     }
 
     pub(super) fn sqe(&self) -> &RawSqe {
@@ -132,8 +135,61 @@ impl Request {
         }
     }
 
-    /// Does what the operation does, if it need not wait. This is where every result is decided, so where
-    /// a fault would be put in.
+    /// Whether Linux would do it on a thread, where a cancel sends a signal.
+    pub(super) fn runs_on_a_worker(&self) -> bool {
+        let on_disk = |file: &Rc<OpenFile>| matches!(file.kind, Kind::Inode(_));
+        self.file.as_ref().is_some_and(on_disk) && faults::interruptible(&self.op)
+    }
+
+    /// As [`Request::go_on`], unless something goes wrong.
+    pub(super) fn go_on_or_fail(&mut self, world: &mut World) -> Outcome {
+        if self.is_settled() {
+            return self.go_on(world);
+        }
+        if let Some(errno) = self.misfortune(world) {
+            self.settle(-errno);
+            return self.go_on(world);
+        }
+        let shortened = faults::cuts(&self.op, self.file.as_ref(), self.wanted())
+            .filter(|&fault| world.faults.draws(fault));
+        let Some(fault) = shortened else { return self.go_on(world) };
+        self.cut = world.faults.cut(self.wanted());
+        let expected = Outcome::Done((self.progress + self.cut) as i32);
+        let outcome = self.go_on(world);
+        self.cut = usize::MAX;
+        if outcome == expected {
+            world.note_fault(fault);
+        }
+        outcome
+    }
+
+    /// An errno to end with instead of doing anything.
+    fn misfortune(&mut self, world: &mut World) -> Option<i32> {
+        let file = self.file.as_ref();
+        if let Some(endpoint) = file.and_then(|file| file.socket().ok()?.endpoint()) {
+            if endpoint.names().is_some() && world.faults.draws(Fault::Reset) {
+                if endpoint.reset() {
+                    world.note_fault(Fault::Reset);
+                }
+                return None;
+            }
+        }
+        if faults::interruptible(&self.op) && world.strikes(Fault::Interrupted) {
+            return Some(libc::EINTR);
+        }
+        let errnos = faults::errnos(&self.op, file);
+        if errnos.is_empty() || !world.strikes(Fault::Errno) {
+            return None;
+        }
+        world.faults.one_of(errnos)
+    }
+
+    /// Bytes to move now, at most.
+    fn wanted(&self) -> usize {
+        (self.sqe().len as usize - self.progress).min(self.cut)
+    }
+
+    /// Does what the operation does, if it need not wait. This is where every result is decided.
     pub(super) fn go_on(&mut self, world: &mut World) -> Outcome {
         if let Some(result) = self.settled {
             return Outcome::Done(result);
@@ -238,7 +294,7 @@ impl Request {
         if !file.access.read {
             return Err(libc::EBADF);
         }
-        let most = self.sqe().len as usize - self.progress;
+        let most = self.wanted();
         let peek = flags & libc::MSG_PEEK != 0;
         let bytes = match &file.kind {
             Kind::Inode(inode) => {
@@ -289,7 +345,7 @@ impl Request {
         if !file.access.write {
             return Err(libc::EBADF);
         }
-        let len_bytes = self.sqe().len as usize - self.progress;
+        let len_bytes = self.wanted();
         let dont_wait = flags & libc::MSG_DONTWAIT != 0;
         let count = match &file.kind {
             Kind::Inode(inode) => match &inode.node {
@@ -329,6 +385,8 @@ impl Request {
     /// After `count` bytes were moved: finished, or on to the rest of the `whole`.
     fn moved(&mut self, count: usize, whole: bool, dont_wait: bool) -> Attempt {
         let moved = self.progress + count;
+        // What is cut short ends short, as if by a signal: recv(2), MSG_WAITALL.
+        let whole = whole && self.cut == usize::MAX;
         if whole && moved < self.sqe().len as usize && !dont_wait {
             self.progress = moved;
             return Ok(Some(Outcome::Progress));
@@ -349,7 +407,7 @@ impl Request {
         // With O_APPEND even pwrite(2) writes to the end.
         let at = if file.access.append { content.len_bytes() } else { position(file, offset)? };
         let space = world.files.limit_bytes.saturating_sub(at);
-        let len_bytes = self.sqe().len as usize;
+        let len_bytes = self.wanted();
         let count = len_bytes.min(usize::try_from(space).unwrap_or(usize::MAX));
         if count == 0 && len_bytes > 0 {
             return Err(libc::ENOSPC);
