@@ -72,6 +72,11 @@ impl RingFd {
         RingFd { fd: None, index: None, registers_by_index: false, process, other }
     }
 
+    /// Whether Linux is on the other side.
+    pub(super) fn is_linux(&self) -> bool {
+        self.other.is_none()
+    }
+
     /// What to name the ring by in `enter`, and the flag that says so.
     pub(super) fn for_enter(&self) -> (i32, EnterFlags) {
         match (self.index, &self.fd) {

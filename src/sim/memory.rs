@@ -248,10 +248,9 @@ impl BufferRing {
         tail.load(Ordering::Acquire).wrapping_sub(self.head).min(self.count)
     }
 
-    /// The next `count` buffers, or as many as there are; `limit_bytes` in all unless it is 0. None if there
-    /// are none.
+    /// The next `count` buffers, or as many as there are, up to `limit_bytes` in all. None if there are none.
     pub(super) fn choose(&self, count: u16, limit_bytes: usize) -> Option<Chosen> {
-        let mut left = if limit_bytes == 0 { usize::MAX } else { limit_bytes };
+        let mut left = limit_bytes;
         let mut chosen = Chosen { id: 0, parts: Vec::new() };
         for ahead in 0..self.available().min(count) {
             let position = self.head.wrapping_add(ahead);

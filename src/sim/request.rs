@@ -14,6 +14,8 @@ use super::zero_copy::Notice;
 use crate::ring::{Address, RawSqe, Statx};
 use crate::sys::abi::{CqeFlags, SqeFlags};
 
+mod misfortune;
+
 /// A request that was started and has not finished.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -28,11 +30,13 @@ pub(super) struct Request {
     /// Bytes that were moved so far, with `MSG_WAITALL`.
     pub(super) progress: usize,
     /// How many bytes there was room for: fewer are a short transfer.
-    pub(super) wanted: usize,
+    pub(super) asked: usize,
     /// What a zero-copy send has sent so far.
     pub(super) sent: Vec<u8>,
     /// What the next completion says beside its result.
     pub(super) said: CqeFlags,
+    /// Bytes to move at most this time: fewer than were asked for, if it is to be cut short.
+    pub(super) cut: usize,
     /// The result, once it is decided and only waits to be posted.
     settled: Option<i32>,
     /// After the result of a zero-copy send: what is to be said of its memory.
@@ -94,13 +98,14 @@ impl Request {
     /// A request whose result is known without its having started.
     pub(super) fn settled(taken: Taken, op: Op, ring: RingNumber, result: Option<i32>) -> Request {
         Request {
-            wanted: taken.sqe().len as usize,
+            asked: taken.sqe().len as usize,
             taken,
             op,
             file: None,
             not_before: Duration::ZERO,
             ring,
             progress: 0,
+            cut: usize::MAX,
             sent: Vec::new(),
             said: CqeFlags::empty(),
             settled: result,
@@ -167,8 +172,17 @@ impl Request {
         }
     }
 
-    /// Does what the operation does, if it need not wait. This is where every result is decided, so where
-    /// a fault would be put in.
+    /// Bytes to move now, at most.
+    pub(super) fn wanted(&self) -> usize {
+        let len_bytes = match self.sqe().len as usize {
+            // The whole buffer, whatever its size.
+            0 if self.selects().is_some() => i32::MAX as usize,
+            len_bytes => len_bytes.saturating_sub(self.progress),
+        };
+        len_bytes.min(self.cut)
+    }
+
+    /// Does what the operation does, if it need not wait. This is where every result is decided.
     pub(super) fn go_on(&mut self, world: &mut World) -> Outcome {
         if self.notice.is_some() {
             return Outcome::Done(self.notify(world));
@@ -301,7 +315,7 @@ impl Request {
 
     /// Whether a result breaks the chain that the request is a part of, so counts as a failure.
     pub(super) fn has_failed(&self, result: i32) -> bool {
-        let short = usize::try_from(result).is_ok_and(|moved| moved < self.wanted);
+        let short = usize::try_from(result).is_ok_and(|moved| moved < self.asked);
         match &self.op {
             Op::Read { .. } | Op::Write { .. } => result < 0 || short,
             Op::Recv { flags, .. } | Op::Send { flags, .. } => {

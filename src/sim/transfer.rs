@@ -27,7 +27,7 @@ impl Room {
 
 impl Request {
     /// The group that it takes buffers from.
-    fn selects(&self) -> Option<u16> {
+    pub(super) fn selects(&self) -> Option<u16> {
         let selects = self.sqe().flags & SqeFlags::BUFFER_SELECT.bits() != 0;
         selects.then_some(self.sqe().buf)
     }
@@ -61,11 +61,11 @@ impl Request {
     /// The memory for the next transfer. A bundle gets a seeded number of buffers.
     fn room(&mut self, world: &mut World) -> Result<Room, i32> {
         let Some(group) = self.selects() else {
-            return Ok(Room::Lent((self.sqe().len as usize).saturating_sub(self.progress)));
+            return Ok(Room::Lent(self.wanted()));
         };
-        let mut limit_bytes = self.sqe().len as usize;
+        let mut limit_bytes = self.wanted();
         if let Op::Recv { left_bytes: Some(left_bytes), .. } = self.op {
-            limit_bytes = if limit_bytes == 0 { left_bytes } else { limit_bytes.min(left_bytes) };
+            limit_bytes = limit_bytes.min(left_bytes);
         }
         let available = self.group(group, world)?.available();
         let mut count = 1;
@@ -73,7 +73,7 @@ impl Request {
             count += world.random.up_to(u64::from(available.saturating_sub(1))) as u16;
         }
         let chosen = self.group(group, world)?.choose(count, limit_bytes).ok_or(libc::ENOBUFS)?;
-        self.wanted = chosen.len_bytes();
+        self.asked = chosen.len_bytes();
         Ok(Room::Provided(chosen))
     }
 
@@ -262,8 +262,10 @@ impl Request {
     /// After `count` bytes were moved: finished, or on to the rest of the `whole`.
     fn moved(&mut self, count: usize, whole: bool, dont_wait: bool) -> Attempt {
         let moved = self.progress + count;
+        // What is cut short ends short, as if by a signal: recv(2), MSG_WAITALL.
+        let whole = whole && self.cut == usize::MAX;
         // Provided buffers are filled, or sent, in one go.
-        if whole && moved < self.wanted && !dont_wait && self.selects().is_none() {
+        if whole && moved < self.asked && !dont_wait && self.selects().is_none() {
             self.progress = moved;
             return Ok(Some(Outcome::Progress));
         }
@@ -283,7 +285,7 @@ impl Request {
         // With O_APPEND even pwrite(2) writes to the end.
         let at = if file.access.append { content.len_bytes() } else { position(file, offset)? };
         let space = world.files.limit_bytes.saturating_sub(at);
-        let len_bytes = self.sqe().len as usize;
+        let len_bytes = self.wanted();
         let count = len_bytes.min(usize::try_from(space).unwrap_or(usize::MAX));
         if count == 0 && len_bytes > 0 {
             return Err(libc::ENOSPC);
