@@ -16,10 +16,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("op", &["driver", "ring", "buf", "fd"]),
     ("task", &[]),
     ("time", &[]),
-    ("runtime", &["driver", "task", "time", "ring"]),
+    ("blocking", &["task"]),
+    ("runtime", &["driver", "task", "time", "ring", "blocking"]),
     ("io", &["buf"]),
-    ("fs", &["op", "buf", "fd", "io", "time"]),
-    ("net", &["op", "buf", "fd", "io", "time"]),
+    ("fs", &["op", "buf", "fd", "io", "time", "blocking"]),
+    ("net", &["op", "buf", "fd", "io", "time", "blocking"]),
 ];
 
 /// Where `unsafe` may stand, and what it claims there.
