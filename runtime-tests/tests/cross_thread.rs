@@ -138,7 +138,7 @@ fn ten_million_wakes_of_many_tasks_by_four_threads_lose_none() {
         .map(|start| {
             let (wakers, counts) = (wakers.clone(), counts.clone());
             thread::spawn(move || {
-                for round in 0..rounds {
+                for _ in 0..rounds {
                     for number in (0..TASKS).map(|number| (number + start * 5) % TASKS) {
                         counts[number].fetch_add(1, Ordering::Relaxed);
                         let waker = wakers[number].1.clone();
