@@ -113,6 +113,11 @@ impl Driver {
         self.ring.borrow().as_ref().map(look)
     }
 
+    /// Whether this is the process that made the ring.
+    pub(crate) fn is_in_its_process(&self) -> bool {
+        self.with_ring(Ring::is_in_its_process).unwrap_or(true)
+    }
+
     /// Operations whose final completion is still to come.
     pub(crate) fn in_flight(&self) -> usize {
         self.slots.borrow().in_kernel()

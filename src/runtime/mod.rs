@@ -86,12 +86,18 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// When a runtime is running on this thread already, when `main` panics, and when the kernel refuses the
-    /// ring for good.
+    /// When a runtime is running on this thread already, in a process that was forked from the one that made
+    /// the runtime (so call `daemon(3)` first), when `main` panics, and when the kernel refuses the ring for
+    /// good.
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
         assert!(
             !context::is_entered(),
             "Runtime::block_on was called inside a runtime: use `.await` or uring::spawn there"
+        );
+        assert!(
+            self.driver.is_in_its_process(),
+            "Runtime::block_on was called in a process forked from the one that made the runtime, \
+             which the kernel would take for that one: make a runtime after the fork"
         );
         let _entered = context::enter(&self.driver, &self.executor, &self.timers);
         let mut main = pin!(main);
