@@ -21,6 +21,7 @@
 //! | [`io`] | reading and writing with owned buffers in general; errors that name what was attempted |
 //! | [`time`] | sleeps, timeouts, intervals |
 //! | [`task`] | [`spawn`], join handles, aborting |
+//! | [`fn@scope`], [`cancellable`] | tasks and operations that end together; buffers back from what is cancelled |
 //! | [`Runtime`], [`macro@main`], [`macro@test`] | the loop that runs it all |
 //! | [`buf`] | what can be lent to an operation |
 //! | [`op`] | single operations, and how to write one of your own |
@@ -56,7 +57,9 @@ mod sys;
 pub mod task;
 pub mod time;
 
-pub use runtime::{Builder, Metrics, Runtime, ShutdownReport};
+pub use runtime::{
+    Builder, Cancellable, Canceller, Metrics, Runtime, Scope, ShutdownReport, cancellable, scope,
+};
 pub use task::spawn;
 pub use uring_macros::{main, test};
 

@@ -167,9 +167,7 @@ impl Driver {
     }
 
     fn finish(&self, cqe: Cqe) {
-        if let Some(action) = self.slots.borrow_mut().on_cqe(cqe) {
-            self.actions.borrow_mut().push_back(action);
-        }
+        self.slots.borrow_mut().on_cqe(cqe, &mut self.actions.borrow_mut());
     }
 
     /// The kernel has acted on a cancel. An error says that the operation has ended, or that it is running,
@@ -203,6 +201,7 @@ impl Driver {
             match action {
                 Action::Wake(waker) => waker.wake(),
                 Action::Settle(token) => self.settle(token),
+                Action::Leave(member) => drop(member),
             }
         }
     }

@@ -18,10 +18,15 @@ use crate::task::{self, Executor, JoinHandle};
 use crate::time::Timers;
 
 mod builder;
+mod cancellable;
 mod context;
+mod scope;
+mod within;
 
 pub use crate::driver::ShutdownReport;
 pub use builder::Builder;
+pub use cancellable::{Cancellable, Canceller, cancellable};
+pub use scope::{Scope, scope};
 
 /// Task polls between two turns of the driver: so much can a busy executor delay I/O, and so much is
 /// batched into one system call at least when there is enough to do.
