@@ -68,6 +68,12 @@ impl Reader {
         [from_front, from_back].concat()
     }
 
+    /// Says that nothing more will come, whatever the writer does.
+    pub(super) fn cut_off(&self) {
+        self.0.finished.set(true);
+        count(&self.0.arrivals);
+    }
+
     pub(super) fn arrivals(&self) -> u64 {
         self.0.arrivals.get()
     }

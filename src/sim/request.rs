@@ -12,6 +12,8 @@ use super::world::{Access, Kind, OpenFile, World};
 use crate::ring::{Address, RawSqe, Statx};
 use crate::sys::abi::SqeFlags;
 
+mod misfortune;
+
 /// A request that was started and has not finished.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -23,6 +25,8 @@ pub(super) struct Request {
     pub(super) not_before: Duration,
     /// Bytes that were moved so far, with `MSG_WAITALL`.
     progress: usize,
+    /// Bytes to move at most this time: fewer than were asked for, if it is to be cut short.
+    cut: usize,
     /// The result, once it is decided and only waits to be posted.
     settled: Option<i32>,
 }
@@ -79,7 +83,7 @@ impl Request {
     /// A request whose result is known without its having started.
     pub(super) fn settled(taken: Taken, op: Op, result: Option<i32>) -> Request {
         let not_before = Duration::ZERO;
-        Request { taken, op, file: None, not_before, progress: 0, settled: result }
+        Request { taken, op, file: None, not_before, progress: 0, cut: usize::MAX, settled: result }
     }
 
     pub(super) fn sqe(&self) -> &RawSqe {
@@ -132,8 +136,12 @@ impl Request {
         }
     }
 
-    /// Does what the operation does, if it need not wait. This is where every result is decided, so where
-    /// a fault would be put in.
+    /// Bytes to move now, at most.
+    fn wanted(&self) -> usize {
+        (self.sqe().len as usize - self.progress).min(self.cut)
+    }
+
+    /// Does what the operation does, if it need not wait. This is where every result is decided.
     pub(super) fn go_on(&mut self, world: &mut World) -> Outcome {
         if let Some(result) = self.settled {
             return Outcome::Done(result);
@@ -238,7 +246,7 @@ impl Request {
         if !file.access.read {
             return Err(libc::EBADF);
         }
-        let most = self.sqe().len as usize - self.progress;
+        let most = self.wanted();
         let peek = flags & libc::MSG_PEEK != 0;
         let bytes = match &file.kind {
             Kind::Inode(inode) => {
@@ -289,7 +297,7 @@ impl Request {
         if !file.access.write {
             return Err(libc::EBADF);
         }
-        let len_bytes = self.sqe().len as usize - self.progress;
+        let len_bytes = self.wanted();
         let dont_wait = flags & libc::MSG_DONTWAIT != 0;
         let count = match &file.kind {
             Kind::Inode(inode) => match &inode.node {
@@ -329,6 +337,8 @@ impl Request {
     /// After `count` bytes were moved: finished, or on to the rest of the `whole`.
     fn moved(&mut self, count: usize, whole: bool, dont_wait: bool) -> Attempt {
         let moved = self.progress + count;
+        // What is cut short ends short, as if by a signal: recv(2), MSG_WAITALL.
+        let whole = whole && self.cut == usize::MAX;
         if whole && moved < self.sqe().len as usize && !dont_wait {
             self.progress = moved;
             return Ok(Some(Outcome::Progress));
@@ -349,7 +359,7 @@ impl Request {
         // With O_APPEND even pwrite(2) writes to the end.
         let at = if file.access.append { content.len_bytes() } else { position(file, offset)? };
         let space = world.files.limit_bytes.saturating_sub(at);
-        let len_bytes = self.sqe().len as usize;
+        let len_bytes = self.wanted();
         let count = len_bytes.min(usize::try_from(space).unwrap_or(usize::MAX));
         if count == 0 && len_bytes > 0 {
             return Err(libc::ENOSPC);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::faults::{self, Fault};
 use super::memory::{self, Taken};
 use super::op::Op;
 use super::request::{Outcome, Request};
@@ -14,6 +15,8 @@ use crate::sys::abi::{CqeFlags, Opcode, SqeFlags};
 
 /// The longest time that a request takes for no other reason than to come after a later one.
 const MAX_DELAY_NANOS: u64 = 20_000;
+/// A stalled request takes less than 2 to the power of so many microseconds.
+const STALL_BITS: u64 = 20;
 const LINKS: SqeFlags = SqeFlags::IO_LINK.union(SqeFlags::IO_HARDLINK);
 
 #[derive(Debug, Default)]
@@ -139,10 +142,10 @@ impl Requests {
         if !request.is_settled() {
             match *request.op() {
                 // Linux does these two while it takes them: what is submitted later sees their effect.
-                Op::Close => request.settle(match world.close(request.sqe().fd) {
-                    Ok(()) => 0,
-                    Err(errno) => -errno,
-                }),
+                Op::Close => {
+                    let result = close(world, request.sqe().fd);
+                    request.settle(result);
+                }
                 Op::Cancel { user_data } => request.settle(self.cancel(world, user_data)),
                 _ => {}
             }
@@ -154,6 +157,10 @@ impl Requests {
         if world.random.one_in(4) {
             let nanos = world.random.up_to(MAX_DELAY_NANOS);
             request.not_before = world.now() + Duration::from_nanos(nanos);
+        }
+        if world.strikes(Fault::Stall) {
+            let micros = world.faults.of_any_size(STALL_BITS);
+            request.not_before = world.now() + Duration::from_micros(micros);
         }
         self.active.insert(self.next_id, Active { request, rest, silent });
         self.next_id += 1;
@@ -171,15 +178,24 @@ impl Requests {
         if active.request.is_settled() {
             return too_late;
         }
+        if world.strikes(Fault::FailedCancel) {
+            return too_late;
+        }
         let completes = !active.request.op().is_multishot()
             && self.completable(world, 0).contains(&id)
-            && world.random.one_in(3);
+            && (world.random.one_in(3) || world.faults.draws(Fault::LateCancel));
         let Some(active) = self.active.get_mut(&id) else { return -libc::ENOENT };
         if completes {
+            world.note_fault(Fault::LateCancel);
             if let Outcome::Done(result) = active.request.go_on(world) {
                 active.request.settle(result);
                 return too_late;
             }
+        }
+        if active.request.runs_on_a_worker() && world.strikes(Fault::LateCancel) {
+            // The worker got a signal, and the operation says so.
+            active.request.settle(-libc::EINTR);
+            return -libc::EALREADY;
         }
         active.request.settle(-libc::ECANCELED);
         0
@@ -240,8 +256,11 @@ impl Requests {
         if !active.request.is_ready(world) {
             return false;
         }
-        match active.request.go_on(world) {
+        match active.request.go_on_or_fail(world) {
             Outcome::Done(result) => self.finish(world, side, id, result),
+            Outcome::Shot(result) if world.strikes(Fault::MultishotEnd) => {
+                self.finish(world, side, id, result)
+            }
             Outcome::Shot(result) => {
                 let user_data = active.request.sqe().user_data;
                 let flags = CqeFlags::MORE.bits();
@@ -295,19 +314,32 @@ impl Requests {
     fn post(&mut self, world: &mut World, side: &mut KernelSide<'_>, cqe: RawCqe) {
         let plain = world.plain(cqe.res);
         let result = if plain < 0 { cqe.res } else { plain };
-        let now = world.now().as_nanos() as u64;
-        for word in [now, cqe.user_data, result as u64, u64::from(cqe.flags)] {
-            world.trace.add(word);
-        }
-        if !self.overflow.is_empty() || !side.post_cqe(cqe) {
+        let now = world.now();
+        let RawCqe { user_data, flags, .. } = cqe;
+        world
+            .trace
+            .add([now.as_nanos() as u64, user_data, result as u64, u64::from(flags)], || {
+                format!("{now:?} complete: {user_data:#x} -> {result}, flags {flags:#x}")
+            });
+        let full = !self.overflow.is_empty() || world.strikes(Fault::Overflow);
+        if full || !side.post_cqe(cqe) {
             self.overflow.push_back(cqe);
         }
     }
 
     /// Posts what had no room before, oldest first.
     pub(super) fn flush(&mut self, side: &mut KernelSide<'_>) {
+        self.flush_all_but(0, side);
+    }
+
+    /// As [`Requests::flush`], as far as the last but one.
+    pub(super) fn flush_but_one(&mut self, side: &mut KernelSide<'_>) {
+        self.flush_all_but(1, side);
+    }
+
+    fn flush_all_but(&mut self, kept: usize, side: &mut KernelSide<'_>) {
         while let Some(&cqe) = self.overflow.front() {
-            if !side.post_cqe(cqe) {
+            if self.overflow.len() <= kept || !side.post_cqe(cqe) {
                 return;
             }
             self.overflow.pop_front();
@@ -335,16 +367,23 @@ impl Requests {
     }
 }
 
+/// Gives a descriptor up; an error that comes of writing late is told, and changes nothing, close(2).
+fn close(world: &mut World, number: i32) -> i32 {
+    let on_disk = world.file(number).is_ok_and(|file| faults::closes_with_errors(&file));
+    match world.close(number) {
+        Ok(()) if on_disk && world.strikes(Fault::Errno) => -libc::EIO,
+        Ok(()) => 0,
+        Err(errno) => -errno,
+    }
+}
+
 /// Adds a submission to the trace: all that is the same in every run, so no address.
 fn note_submission(world: &mut World, taken: &Taken, op: &Result<Op, i32>) {
     let sqe = taken.sqe();
-    let now = world.now().as_nanos() as u64;
+    let now = world.now();
     let plain = world.plain(sqe.fd);
     let fd = if plain < 0 { sqe.fd } else { plain };
     let head = u64::from(sqe.opcode) | u64::from(sqe.flags) << 8 | u64::from(sqe.ioprio) << 16;
-    for word in [now, head, fd as u64, u64::from(sqe.len), u64::from(sqe.op_flags), sqe.user_data] {
-        world.trace.add(word);
-    }
     let (first, second) = match op {
         Ok(Op::Cancel { user_data }) => (*user_data, 0),
         Ok(Op::Fallocate { offset, len_bytes, .. }) => (*offset, *len_bytes),
@@ -352,6 +391,10 @@ fn note_submission(world: &mut World, taken: &Taken, op: &Result<Op, i32>) {
         Ok(Op::Read { offset } | Op::Write { offset }) => (offset.unwrap_or(u64::MAX), 0),
         _ => (0, 0),
     };
-    world.trace.add(first);
-    world.trace.add(second);
+    let (len, flags, user_data) = (sqe.len, sqe.op_flags, sqe.user_data);
+    let (time, rest) = (now.as_nanos() as u64, u64::from(len) | u64::from(flags) << 32);
+    world.trace.add([time, head, fd as u64, rest, user_data, first, second], || {
+        let name = Opcode(sqe.opcode).name().unwrap_or("unknown opcode");
+        format!("{now:?} submit: {name} on {fd}, {len} bytes, {first:#x} as {user_data:#x}")
+    });
 }

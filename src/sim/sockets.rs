@@ -143,6 +143,23 @@ impl Endpoint {
         self.outgoing.write(bytes);
     }
 
+    /// The network loses the connection, and tells both sides: `RST`, tcp(7). What was received stays. False if
+    /// there is no connection any more.
+    pub(super) fn reset(&self) -> bool {
+        if self.incoming.finished() && self.outgoing.finished() {
+            return false;
+        }
+        self.outgoing.finish();
+        self.incoming.cut_off();
+        for error in [&self.error, &self.peer_error] {
+            error.set(libc::ECONNRESET);
+        }
+        for reset in [&self.reset, &self.peer_reset] {
+            reset.set(true);
+        }
+        true
+    }
+
     fn shutdown(&self, how: i32) {
         if how != libc::SHUT_WR {
             self.deaf.set(true);
