@@ -51,7 +51,6 @@ mod unpark;
 pub(crate) use cancel_scope::{CancelScope, Joined, Member};
 pub use in_flight::{InFlight, Shots};
 pub use op::{Completion, MultiOp, Op};
-pub use teardown::ShutdownReport;
 pub(crate) use turn::Wait;
 pub(crate) use unpark::Unpark;
 

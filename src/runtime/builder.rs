@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Runtime;
+use crate::blocking::Pool;
 use crate::ring::{Kernel, Setup, SetupError, WorkerLimits};
 
 /// Submissions that fit in one turn of the loop before an extra system call; small, because batches of 20 to
@@ -19,6 +20,11 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 /// until the user may have no more threads; and for file work four a core, which would be one more thing that
 /// differs from machine to machine.
 const MAX_WORKERS: WorkerLimits = WorkerLimits { bounded: 32, unbounded: 128 };
+/// Enough for a burst of look-ups of which some hang; an idle thread costs some kilobytes, and that not for long.
+const MAX_BLOCKING_THREADS: usize = 64;
+
+/// How long a thread for blocking calls waits for the next one before it ends.
+const BLOCKING_IDLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Settings of a [`Runtime`], all of them optional.
 ///
@@ -36,6 +42,7 @@ pub struct Builder {
     kernel: Option<Box<dyn Kernel>>,
     shutdown_limit: Duration,
     max_workers: WorkerLimits,
+    max_blocking_threads: usize,
 }
 
 impl Builder {
@@ -45,6 +52,7 @@ impl Builder {
             kernel: None,
             shutdown_limit: SHUTDOWN_LIMIT,
             max_workers: MAX_WORKERS,
+            max_blocking_threads: MAX_BLOCKING_THREADS,
         }
     }
 
@@ -68,8 +76,9 @@ impl Builder {
         self
     }
 
-    /// How long teardown waits for operations that the kernel does not let go, 5 s by default. Their memory
-    /// is leaked afterwards, never freed. [`Duration::MAX`] waits for ever.
+    /// How long teardown waits for calls that [block](crate::spawn_blocking), and then for operations that the
+    /// kernel does not let go, 5 s by default. Calls go on afterwards on threads of nobody's; the memory of
+    /// operations is leaked, never freed. [`Duration::MAX`] waits for ever.
     pub fn shutdown_limit(mut self, shutdown_limit: Duration) -> Builder {
         self.shutdown_limit = shutdown_limit;
         self
@@ -84,6 +93,14 @@ impl Builder {
     /// before Linux 5.15 there is no limit.
     pub fn max_workers(mut self, bounded: u32, unbounded: u32) -> Builder {
         self.max_workers = WorkerLimits { bounded, unbounded };
+        self
+    }
+
+    /// How many threads there may be for calls that block, 64 by default and 1 at least: those of
+    /// [`spawn_blocking`](crate::spawn_blocking), of looking up names and of copying files. They are made when
+    /// they are needed. What comes when all are busy waits for one, without holding up anything else.
+    pub fn max_blocking_threads(mut self, max_blocking_threads: usize) -> Builder {
+        self.max_blocking_threads = max_blocking_threads;
         self
     }
 
@@ -105,6 +122,7 @@ impl Builder {
         };
         // A kernel that knows no limit, or a sandbox that forbids to set it, is no reason not to run.
         let _ = ring.limit_workers(self.max_workers);
-        Runtime::on(ring, self.shutdown_limit)
+        let blocking = Pool::new(self.max_blocking_threads, BLOCKING_IDLE_LIMIT);
+        Runtime::on(ring, blocking, self.shutdown_limit)
     }
 }

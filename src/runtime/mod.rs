@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::blocking::Pool;
 use crate::driver::{Driver, Unpark, Wait};
 use crate::ring::{Ring, SetupError, SetupReport};
 use crate::task::{self, Executor, JoinHandle};
@@ -23,7 +24,6 @@ mod context;
 mod scope;
 mod within;
 
-pub use crate::driver::ShutdownReport;
 pub use builder::Builder;
 pub use cancellable::{Cancellable, Canceller, cancellable};
 pub use scope::{Scope, scope};
@@ -52,6 +52,7 @@ pub struct Runtime {
     driver: Rc<Driver>,
     executor: Rc<Executor>,
     timers: Rc<Timers>,
+    blocking: Rc<Pool>,
     shutdown_limit: Duration,
 }
 
@@ -76,13 +77,13 @@ impl Runtime {
         Builder::new()
     }
 
-    fn on(ring: Ring, shutdown_limit: Duration) -> Result<Runtime, SetupError> {
+    fn on(ring: Ring, blocking: Pool, shutdown_limit: Duration) -> Result<Runtime, SetupError> {
         let driver = Driver::new(ring)?;
         let unpark: Arc<dyn task::Unpark> = driver.unpark();
         let executor = Executor::new(unpark);
         let clock = Rc::clone(&driver);
         let timers = Timers::new(Box::new(move || clock.now()));
-        Ok(Runtime { driver, executor, timers, shutdown_limit })
+        Ok(Runtime { driver, executor, timers, blocking: Rc::new(blocking), shutdown_limit })
     }
 
     /// Runs `main` to its end, and meanwhile every task that was spawned.
@@ -104,7 +105,7 @@ impl Runtime {
             "Runtime::block_on was called in a process forked from the one that made the runtime, \
              which the kernel would take for that one: make a runtime after the fork"
         );
-        let _entered = context::enter(&self.driver, &self.executor, &self.timers);
+        let _entered = self.enter();
         let mut main = pin!(main);
         let waker = self.executor.main_waker();
         let mut context = Context::from_waker(&waker);
@@ -127,6 +128,10 @@ impl Runtime {
         }
     }
 
+    fn enter(&self) -> context::Entered {
+        context::enter(&self.driver, &self.executor, &self.timers, &self.blocking)
+    }
+
     /// Adds a task, to be run by the next [`block_on`](Runtime::block_on).
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -146,6 +151,7 @@ impl Runtime {
             in_flight: self.driver.in_flight(),
             slots_in_use: self.driver.slots_in_use(),
             strange_completions: self.driver.strangers(),
+            blocking_threads: self.blocking.threads(),
         }
     }
 
@@ -154,8 +160,9 @@ impl Runtime {
         self.driver.with_ring(|ring| ring.report().clone())
     }
 
-    /// Ends the runtime: drops all tasks, cancels what is in flight and waits until the kernel holds nothing,
-    /// at most for the [limit](Builder::shutdown_limit).
+    /// Ends the runtime: drops all tasks, waits for calls that [block](crate::spawn_blocking), cancels what is
+    /// in flight and waits until the kernel holds nothing, each at most for the
+    /// [limit](Builder::shutdown_limit).
     ///
     /// Dropping the runtime does the same, and forgets the report.
     pub fn shutdown(self) -> ShutdownReport {
@@ -163,10 +170,23 @@ impl Runtime {
     }
 
     fn tear_down(&self) -> ShutdownReport {
-        let _entered = context::enter(&self.driver, &self.executor, &self.timers);
+        let _entered = self.enter();
         self.executor.shutdown();
-        self.driver.shutdown(self.shutdown_limit)
+        // Before the driver, whose end may pass on a panic.
+        let still_blocking = self.blocking.close(self.shutdown_limit);
+        let leaked = self.driver.shutdown(self.shutdown_limit);
+        ShutdownReport { leaked, still_blocking }
     }
+}
+
+/// What the end of a runtime came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Operations the kernel did not finish in time, whose memory was leaked.
+    pub leaked: usize,
+    /// Calls that block and did not end in time; they go on, on threads of nobody's.
+    pub still_blocking: usize,
 }
 
 impl Drop for Runtime {
@@ -195,4 +215,6 @@ pub struct Metrics {
     pub slots_in_use: usize,
     /// Completions that named no live operation: a bug of the kernel or of this crate.
     pub strange_completions: u64,
+    /// Threads for calls that block, idle ones included; see [`spawn_blocking`](crate::spawn_blocking).
+    pub blocking_threads: usize,
 }
