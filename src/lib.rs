@@ -23,6 +23,7 @@
 //! | [`task`] | [`spawn`], join handles, aborting |
 //! | [`Runtime`], [`macro@main`], [`macro@test`] | the loop that runs it all |
 //! | [`buf`] | what can be lent to an operation |
+//! | [`pool`] | buffers that the kernel chooses from when there is data |
 //! | [`op`] | single operations, and how to write one of your own |
 //! | [`ring`] | the bare submission and completion queues, usable without the runtime |
 //! | [`fd`] | shared descriptors |
@@ -48,6 +49,7 @@ pub mod fs;
 pub mod io;
 pub mod net;
 pub mod op;
+pub mod pool;
 pub mod ring;
 mod runtime;
 #[cfg(any(test, feature = "sim"))]

@@ -13,13 +13,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ring", &["sys", "buf"]),
     ("sim", &["ring", "sys", "fd"]),
     ("driver", &["ring", "sys"]),
-    ("op", &["driver", "ring", "buf", "fd"]),
+    ("pool", &["driver", "ring"]),
+    ("op", &["driver", "ring", "buf", "fd", "pool"]),
     ("task", &[]),
     ("time", &[]),
-    ("runtime", &["driver", "task", "time", "ring"]),
+    ("runtime", &["driver", "task", "time", "ring", "pool"]),
     ("io", &["buf"]),
     ("fs", &["op", "buf", "fd", "io", "time"]),
-    ("net", &["op", "buf", "fd", "io", "time"]),
+    ("net", &["op", "buf", "fd", "io", "time", "pool"]),
 ];
 
 /// Where `unsafe` may stand, and what it claims there.
@@ -76,6 +77,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("op/socket.rs", "socket(2) returns a new descriptor"),
     ("op/read.rs", "read(2) fills as many bytes as it returns"),
     ("op/recv.rs", "recv(2) fills as many bytes as it returns"),
+    ("op/recv_leased.rs", "a completion of an operation is about the pool that it selected from"),
+    ("pool/mod.rs", "the take contract, passed on"),
     ("sim/mod.rs", "implements a kernel"),
     ("sim/memory.rs", "addresses in submissions are lent to us: the push contract"),
     ("sim/tests.rs", "pushes by hand"),

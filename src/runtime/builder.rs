@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Runtime;
+use crate::pool::PoolSetup;
 use crate::ring::{Kernel, Setup, SetupError};
 
 /// Submissions that fit in one turn of the loop before an extra system call; small, because batches of 20 to
@@ -29,6 +30,7 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 pub struct Builder {
     setup: Setup,
     kernel: Option<Box<dyn Kernel>>,
+    pool: PoolSetup,
     shutdown_limit: Duration,
 }
 
@@ -37,6 +39,7 @@ impl Builder {
         Builder {
             setup: Setup::new(ENTRIES).cq_entries(CQ_ENTRIES),
             kernel: None,
+            pool: PoolSetup::new(),
             shutdown_limit: SHUTDOWN_LIMIT,
         }
     }
@@ -68,6 +71,13 @@ impl Builder {
         self
     }
 
+    /// The pool that leased receives take their buffers from, made when the first of them is polled; see
+    /// [`pool`](crate::pool). By default 64 buffers of 16 KiB, up to 2,048.
+    pub fn pool(mut self, pool: PoolSetup) -> Builder {
+        self.pool = pool;
+        self
+    }
+
     /// Runs on a kernel in user space instead of Linux.
     pub fn kernel(mut self, kernel: Box<dyn Kernel>) -> Builder {
         self.kernel = Some(kernel);
@@ -84,6 +94,6 @@ impl Builder {
             Some(kernel) => self.setup.build_on(kernel)?,
             None => self.setup.build()?,
         };
-        Runtime::on(ring, self.shutdown_limit)
+        Runtime::on(ring, self.pool, self.shutdown_limit)
     }
 }

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::driver::{Driver, Unpark, Wait};
+use crate::pool::{BufPool, DefaultPool, PoolSetup, PoolStats};
 use crate::ring::{Ring, SetupError, SetupReport};
 use crate::task::{self, Executor, JoinHandle};
 use crate::time::Timers;
@@ -47,6 +48,7 @@ pub struct Runtime {
     driver: Rc<Driver>,
     executor: Rc<Executor>,
     timers: Rc<Timers>,
+    pool: Rc<DefaultPool>,
     shutdown_limit: Duration,
 }
 
@@ -71,13 +73,14 @@ impl Runtime {
         Builder::new()
     }
 
-    fn on(ring: Ring, shutdown_limit: Duration) -> Result<Runtime, SetupError> {
+    fn on(ring: Ring, pool: PoolSetup, shutdown_limit: Duration) -> Result<Runtime, SetupError> {
         let driver = Driver::new(ring)?;
         let unpark: Arc<dyn task::Unpark> = driver.unpark();
         let executor = Executor::new(unpark);
         let clock = Rc::clone(&driver);
         let timers = Timers::new(Box::new(move || clock.now()));
-        Ok(Runtime { driver, executor, timers, shutdown_limit })
+        let pool = DefaultPool::new(pool);
+        Ok(Runtime { driver, executor, timers, pool, shutdown_limit })
     }
 
     /// Runs `main` to its end, and meanwhile every task that was spawned.
@@ -93,7 +96,7 @@ impl Runtime {
             !context::is_entered(),
             "Runtime::block_on was called inside a runtime: use `.await` or uring::spawn there"
         );
-        let _entered = context::enter(&self.driver, &self.executor, &self.timers);
+        let _entered = context::enter(&self.driver, &self.executor, &self.timers, &self.pool);
         let mut main = pin!(main);
         let waker = self.executor.main_waker();
         let mut context = Context::from_waker(&waker);
@@ -135,6 +138,7 @@ impl Runtime {
             in_flight: self.driver.in_flight(),
             slots_in_use: self.driver.slots_in_use(),
             strange_completions: self.driver.strangers(),
+            pool: self.pool.made().map(BufPool::stats),
         }
     }
 
@@ -152,7 +156,7 @@ impl Runtime {
     }
 
     fn tear_down(&self) -> ShutdownReport {
-        let _entered = context::enter(&self.driver, &self.executor, &self.timers);
+        let _entered = context::enter(&self.driver, &self.executor, &self.timers, &self.pool);
         self.executor.shutdown();
         self.driver.shutdown(self.shutdown_limit)
     }
@@ -184,4 +188,6 @@ pub struct Metrics {
     pub slots_in_use: usize,
     /// Completions that named no live operation: a bug of the kernel or of this crate.
     pub strange_completions: u64,
+    /// The runtime's own [pool](crate::pool) of buffers; none before it was first used.
+    pub pool: Option<PoolStats>,
 }
