@@ -17,10 +17,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("op", &["driver", "ring", "buf", "fd", "pool"]),
     ("task", &[]),
     ("time", &[]),
-    ("runtime", &["driver", "task", "time", "ring", "pool"]),
+    ("blocking", &["task"]),
+    ("runtime", &["driver", "task", "time", "ring", "blocking", "pool"]),
     ("io", &["buf"]),
-    ("fs", &["op", "buf", "fd", "io", "time"]),
-    ("net", &["op", "buf", "fd", "io", "time", "pool"]),
+    ("fs", &["op", "buf", "fd", "io", "time", "blocking"]),
+    ("net", &["op", "buf", "fd", "io", "time", "blocking", "pool"]),
 ];
 
 /// Where `unsafe` may stand, and what it claims there.
@@ -80,6 +81,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("op/recv_leased.rs", "a completion of an operation is about the pool that it selected from"),
     ("pool/mod.rs", "the take contract, passed on"),
     ("sim/mod.rs", "implements a kernel"),
+    ("sim/registered.rs", "implements what a kernel registers with"),
     ("sim/memory.rs", "addresses in submissions are lent to us: the push contract"),
     ("sim/tests.rs", "pushes by hand"),
     ("sim/tests/", "pushes by hand"),

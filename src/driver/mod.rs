@@ -49,7 +49,6 @@ mod unpark;
 
 pub use in_flight::{InFlight, Shots};
 pub use op::{Completion, MultiOp, Op};
-pub use teardown::ShutdownReport;
 pub(crate) use turn::Wait;
 pub(crate) use unpark::Unpark;
 

@@ -4,7 +4,7 @@
 //! A [`BufPool`] is a ring of provided buffers, registered with the ring of one runtime. A receive from it
 //! ([`TcpStream::recv_leased`], [`TcpStream::incoming_bytes`]) yields [`Leased`] bytes: a buffer on loan,
 //! given back when they are dropped. Each runtime has a pool of its own, made when it is first used; see
-//! [`Builder::pool`].
+//! [`Builder::buf_pool`].
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,7 +36,7 @@
 //!
 //! [`TcpStream::recv_leased`]: crate::net::TcpStream::recv_leased
 //! [`TcpStream::incoming_bytes`]: crate::net::TcpStream::incoming_bytes
-//! [`Builder::pool`]: crate::Builder::pool
+//! [`Builder::buf_pool`]: crate::Builder::buf_pool
 
 use std::fmt;
 use std::io;
@@ -75,7 +75,7 @@ const MAX_LIMIT: u32 = 1 << 15;
 /// use uring::pool::PoolSetup;
 ///
 /// let small = PoolSetup::new().buffer_bytes(2048).at_first(16).limit(256);
-/// let runtime = uring::Runtime::builder().pool(small.clone()).build()?;
+/// let runtime = uring::Runtime::builder().buf_pool(small.clone()).build()?;
 /// // Another one, beside the runtime's own.
 /// let pool = runtime.block_on(async { small.build() })?;
 /// assert_eq!(pool.stats().limit, 256);

@@ -55,7 +55,7 @@
 //! | [`Ring::push`], [`Ring::push_chain`], [`Ring::push128`] | the push contract |
 //! | [`Sqe::raw`] | addresses and descriptors in it may be lent |
 //! | [`Setup::build_in_foreign`] | the memory is the ring's alone |
-//! | the trait [`Kernel`] | what its completions say is true |
+//! | the traits [`Kernel`] and [`Registry`] | what completions and answers say is true |
 //!
 //! ## Why the rest cannot be misused
 //!
@@ -128,7 +128,7 @@ pub use cqe::{BigCqe, Cqe};
 pub use enter::{Signals, WaitFor};
 pub use fd::RingId;
 pub use ids::{BufGroup, BufIndex, PersonalityId, Slot, ZcrxId};
-pub use kernel::{Enter, Interrupt, Kernel};
+pub use kernel::{Enter, Interrupt, Kernel, Registry};
 pub use ladder::Rung;
 pub use memory::RingMemory;
 pub use provided::{
@@ -271,7 +271,10 @@ impl Ring {
     pub(crate) fn registrar(&self) -> io::Result<Rc<RingFd>> {
         match &self.backend {
             Backend::Linux(linux) => Ok(Rc::clone(linux.fd())),
-            Backend::Other(_) => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
+            Backend::Other(kernel) => match kernel.registry() {
+                Some(registry) => Ok(Rc::new(RingFd::of_other(registry))),
+                None => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
+            },
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Runtime;
+use crate::blocking::Pool;
 use crate::pool::PoolSetup;
 use crate::ring::{Kernel, Setup, SetupError};
 
@@ -15,6 +16,12 @@ const CQ_ENTRIES: u32 = 4096;
 
 /// How long teardown waits for operations that the kernel does not let go.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
+
+/// Enough for a burst of look-ups of which some hang; an idle thread costs some kilobytes, and that not for long.
+const MAX_BLOCKING_THREADS: usize = 64;
+
+/// How long a thread for blocking calls waits for the next one before it ends.
+const BLOCKING_IDLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Settings of a [`Runtime`], all of them optional.
 ///
@@ -30,8 +37,9 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 pub struct Builder {
     setup: Setup,
     kernel: Option<Box<dyn Kernel>>,
-    pool: PoolSetup,
+    buf_pool: PoolSetup,
     shutdown_limit: Duration,
+    max_blocking_threads: usize,
 }
 
 impl Builder {
@@ -39,8 +47,9 @@ impl Builder {
         Builder {
             setup: Setup::new(ENTRIES).cq_entries(CQ_ENTRIES),
             kernel: None,
-            pool: PoolSetup::new(),
+            buf_pool: PoolSetup::new(),
             shutdown_limit: SHUTDOWN_LIMIT,
+            max_blocking_threads: MAX_BLOCKING_THREADS,
         }
     }
 
@@ -64,8 +73,9 @@ impl Builder {
         self
     }
 
-    /// How long teardown waits for operations that the kernel does not let go, 5 s by default. Their memory
-    /// is leaked afterwards, never freed. [`Duration::MAX`] waits for ever.
+    /// How long teardown waits for calls that [block](crate::spawn_blocking), and then for operations that the
+    /// kernel does not let go, 5 s by default. Calls go on afterwards on threads of nobody's; the memory of
+    /// operations is leaked, never freed. [`Duration::MAX`] waits for ever.
     pub fn shutdown_limit(mut self, shutdown_limit: Duration) -> Builder {
         self.shutdown_limit = shutdown_limit;
         self
@@ -73,8 +83,16 @@ impl Builder {
 
     /// The pool that leased receives take their buffers from, made when the first of them is polled; see
     /// [`pool`](crate::pool). By default 64 buffers of 16 KiB, up to 2,048.
-    pub fn pool(mut self, pool: PoolSetup) -> Builder {
-        self.pool = pool;
+    pub fn buf_pool(mut self, buf_pool: PoolSetup) -> Builder {
+        self.buf_pool = buf_pool;
+        self
+    }
+
+    /// How many threads there may be for calls that block, 64 by default and 1 at least: those of
+    /// [`spawn_blocking`](crate::spawn_blocking), of looking up names and of copying files. They are made when
+    /// they are needed. What comes when all are busy waits for one, without holding up anything else.
+    pub fn max_blocking_threads(mut self, max_blocking_threads: usize) -> Builder {
+        self.max_blocking_threads = max_blocking_threads;
         self
     }
 
@@ -94,6 +112,7 @@ impl Builder {
             Some(kernel) => self.setup.build_on(kernel)?,
             None => self.setup.build()?,
         };
-        Runtime::on(ring, self.pool, self.shutdown_limit)
+        let blocking = Pool::new(self.max_blocking_threads, BLOCKING_IDLE_LIMIT);
+        Runtime::on(ring, blocking, self.buf_pool, self.shutdown_limit)
     }
 }

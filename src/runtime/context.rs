@@ -1,7 +1,8 @@
-//! Entering a runtime: its driver, executor, timers and pool become those of this thread.
+//! Entering a runtime: its driver, executor, timers, blocking threads and buffers become those of this thread.
 
 use std::rc::Rc;
 
+use crate::blocking::{self, Pool};
 use crate::driver::{self, Driver};
 use crate::pool::{self, DefaultPool};
 use crate::task::{self, Executor};
@@ -9,10 +10,11 @@ use crate::time::{self, Timers};
 
 /// Restores what this thread had before, also when a panic passes.
 ///
-/// Four thread-locals and not one: a single context type would name every layer, and every layer would name
+/// Five thread-locals and not one: a single context type would name every layer, and every layer would name
 /// it.
 pub(super) struct Entered {
-    _pool: pool::Entered,
+    _buf_pool: pool::Entered,
+    _blocking: blocking::Entered,
     _timers: time::Entered,
     _executor: task::Entered,
     _driver: driver::current::Entered,
@@ -23,10 +25,12 @@ pub(super) fn enter(
     driver: &Rc<Driver>,
     executor: &Rc<Executor>,
     timers: &Rc<Timers>,
-    pool: &Rc<DefaultPool>,
+    blocking: &Rc<Pool>,
+    buf_pool: &Rc<DefaultPool>,
 ) -> Entered {
     Entered {
-        _pool: pool::enter(Rc::clone(pool)),
+        _buf_pool: pool::enter(Rc::clone(buf_pool)),
+        _blocking: blocking::enter(Rc::clone(blocking)),
         _timers: time::enter(Rc::clone(timers)),
         _executor: task::enter(Rc::clone(executor)),
         _driver: driver::current::enter(Rc::clone(driver)),
