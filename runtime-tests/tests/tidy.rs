@@ -14,14 +14,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ring", &["sys", "buf"]),
     ("sim", &["ring", "sys", "fd"]),
     ("driver", &["ring", "sys", "sync"]),
-    ("op", &["driver", "ring", "buf", "fd"]),
-    ("task", &["sync"]),
+    ("pool", &["driver", "ring"]),
+    ("op", &["driver", "ring", "buf", "fd", "pool"]),
+    ("task", &[]),
     ("time", &[]),
     ("blocking", &["task"]),
-    ("runtime", &["driver", "task", "time", "ring", "blocking", "sync"]),
+    ("runtime", &["driver", "task", "time", "ring", "blocking", "pool", "sync"]),
     ("io", &["buf"]),
     ("fs", &["op", "buf", "fd", "io", "time", "blocking"]),
-    ("net", &["op", "buf", "fd", "io", "time", "blocking"]),
+    ("net", &["op", "buf", "fd", "io", "time", "blocking", "pool"]),
 ];
 
 /// Where `unsafe` may stand, and what it claims there.
@@ -78,6 +79,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("op/socket.rs", "socket(2) returns a new descriptor"),
     ("op/read.rs", "read(2) fills as many bytes as it returns"),
     ("op/recv.rs", "recv(2) fills as many bytes as it returns"),
+    ("op/recv_leased.rs", "a completion of an operation is about the pool that it selected from"),
+    ("pool/mod.rs", "the take contract, passed on"),
     ("sim/mod.rs", "implements a kernel"),
     ("sim/registered.rs", "implements what a kernel registers with"),
     ("sim/memory.rs", "addresses in submissions are lent to us: the push contract"),
