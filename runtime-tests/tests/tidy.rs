@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("driver", &["ring", "sys", "sync"]),
     ("pool", &["driver", "ring"]),
     ("op", &["driver", "ring", "buf", "fd", "pool"]),
-    ("task", &[]),
+    ("task", &["sync"]),
     ("time", &[]),
     ("blocking", &["task"]),
     ("runtime", &["driver", "task", "time", "ring", "blocking", "pool", "sync"]),
