@@ -21,6 +21,7 @@
 //! | [`io`] | reading and writing with owned buffers in general; errors that name what was attempted |
 //! | [`time`] | sleeps, timeouts, intervals |
 //! | [`task`] | [`spawn`], join handles, aborting |
+//! | [`fn@scope`], [`cancellable`] | tasks and operations that end together; buffers back from what is cancelled |
 //! | [`spawn_blocking`] | calls that block, on threads of their own |
 //! | [`Runtime`], [`macro@main`], [`macro@test`] | the loop that runs it all |
 //! | [`buf`] | what can be lent to an operation |
@@ -59,7 +60,9 @@ pub mod task;
 pub mod time;
 
 pub use blocking::spawn_blocking;
-pub use runtime::{Builder, Metrics, Runtime, ShutdownReport};
+pub use runtime::{
+    Builder, Cancellable, Canceller, Metrics, Runtime, Scope, ShutdownReport, cancellable, scope,
+};
 pub use task::spawn;
 pub use uring_macros::{main, test};
 

@@ -236,6 +236,11 @@ impl Ring {
         self.queues.show_cq_flags(CqFlags::EVENTFD_DISABLED, !signal);
     }
 
+    /// Whether this is the process that made the ring; in one that was forked from it, the ring is of no use.
+    pub fn is_in_its_process(&self) -> bool {
+        self.queues.out_of_reach() != Some(PushError::OtherProcess)
+    }
+
     /// How many times the kernel was entered, since the ring was made.
     pub fn enters(&self) -> u64 {
         self.enters

@@ -19,9 +19,14 @@ use crate::task::{self, Executor, JoinHandle};
 use crate::time::Timers;
 
 mod builder;
+mod cancellable;
 mod context;
+mod scope;
+mod within;
 
 pub use builder::Builder;
+pub use cancellable::{Cancellable, Canceller, cancellable};
+pub use scope::{Scope, scope};
 
 /// Task polls between two turns of the driver: so much can a busy executor delay I/O, and so much is
 /// batched into one system call at least when there is enough to do.
@@ -87,12 +92,18 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// When a runtime is running on this thread already, when `main` panics, and when the kernel refuses the
-    /// ring for good.
+    /// When a runtime is running on this thread already, in a process that was forked from the one that made
+    /// the runtime (so call `daemon(3)` first), when `main` panics, and when the kernel refuses the ring for
+    /// good.
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
         assert!(
             !context::is_entered(),
             "Runtime::block_on was called inside a runtime: use `.await` or uring::spawn there"
+        );
+        assert!(
+            self.driver.is_in_its_process(),
+            "Runtime::block_on was called in a process forked from the one that made the runtime, \
+             which the kernel would take for that one: make a runtime after the fork"
         );
         let _entered = self.enter();
         let mut main = pin!(main);
