@@ -44,6 +44,7 @@ impl Drop for Block {
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     free: Vec<Block>,
+    lent: usize,
 }
 
 impl Pool {
@@ -51,6 +52,7 @@ impl Pool {
     pub(super) fn block_for<T>(&mut self) -> Block {
         let wanted = Layout::new::<T>();
         let pooled = wanted.size() <= BLOCK.size() && wanted.align() <= BLOCK.align();
+        self.lent += 1;
         if pooled {
             if let Some(block) = self.free.pop() {
                 return block;
@@ -67,8 +69,19 @@ impl Pool {
         }
     }
 
+    /// Blocks that were taken and have not come back.
+    pub(super) fn lent(&self) -> usize {
+        self.lent
+    }
+
+    /// A block was freed where it was, by a panic.
+    pub(super) fn lose(&mut self) {
+        self.lent -= 1;
+    }
+
     /// Keeps a block for the next operation; frees it if it is of odd size or there are enough.
     pub(super) fn give_back(&mut self, block: Block) {
+        self.lent -= 1;
         if block.layout == BLOCK && self.free.len() < MAX_FREE_BLOCKS {
             self.free.push(block);
         }
