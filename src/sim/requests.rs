@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::faults::{self, Fault};
 use super::memory::{self, Taken};
 use super::op::Op;
+use super::registered::RingNumber;
 use super::request::{Outcome, Request};
 use super::world::World;
 use crate::ring::{KernelSide, RawCqe};
@@ -21,6 +22,8 @@ const LINKS: SqeFlags = SqeFlags::IO_LINK.union(SqeFlags::IO_HARDLINK);
 
 #[derive(Debug, Default)]
 pub(super) struct Requests {
+    /// Whose they are.
+    ring: RingNumber,
     /// Requests that were started, by the order in which they were.
     active: BTreeMap<u64, Active>,
     /// Chains that a drain holds back.
@@ -53,6 +56,11 @@ struct Active {
 }
 
 impl Requests {
+    /// Those of a new ring: none.
+    pub(super) fn of(ring: RingNumber) -> Requests {
+        Requests { ring, ..Requests::default() }
+    }
+
     /// Requests that have not finished.
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished
@@ -109,7 +117,7 @@ impl Requests {
                     Ok(op) => (op, libc::ECANCELED),
                     Err(errno) => (Op::Nop, errno),
                 };
-                let request = Request::settled(taken, op, Some(-errno));
+                let request = Request::settled(taken, op, self.ring, Some(-errno));
                 self.activate(world, request, Chain::default(), false);
             }
             return;
@@ -140,7 +148,7 @@ impl Requests {
     /// Starts the first request of a chain.
     fn start(&mut self, world: &mut World, mut chain: Chain) {
         let Some((taken, Ok(op))) = chain.links.pop_front() else { return };
-        let mut request = Request::start(taken, op, world);
+        let mut request = Request::start(taken, op, self.ring, world);
         if !request.is_settled() {
             match *request.op() {
                 // Linux does these two while it takes them: what is submitted later sees their effect.
@@ -174,6 +182,7 @@ impl Requests {
         let mut found = self.active.iter().filter(|(_, active)| {
             active.request.sqe().user_data == user_data
                 && !matches!(active.request.op(), Op::Cancel { .. })
+                && active.request.notice.is_none()
         });
         let Some((&id, active)) = found.next() else { return -libc::ENOENT };
         let too_late = if world.random.one_in(2) { -libc::ENOENT } else { -libc::EALREADY };
@@ -207,14 +216,14 @@ impl Requests {
     /// stream only the oldest of each direction, or bytes would lose their order.
     pub(super) fn completable(&self, world: &World, from: u64) -> Vec<u64> {
         self.ready(world)
-            .filter(|&(id, active)| id >= from && active.request.not_before <= world.now())
+            .filter(|&(id, active)| id >= from && active.request.due() <= world.now())
             .map(|(id, _)| id)
             .collect()
     }
 
     /// When the next request can complete that nothing but time keeps from it.
     pub(super) fn next_deadline(&self, world: &World) -> Option<Duration> {
-        self.ready(world).map(|(_, active)| active.request.not_before).min()
+        self.ready(world).map(|(_, active)| active.request.due()).min()
     }
 
     fn ready<'a>(&'a self, world: &'a World) -> impl Iterator<Item = (u64, &'a Active)> {
@@ -265,7 +274,7 @@ impl Requests {
             }
             Outcome::Shot(result) => {
                 let user_data = active.request.sqe().user_data;
-                let flags = CqeFlags::MORE.bits();
+                let flags = (active.request.say() | CqeFlags::MORE).bits();
                 self.post(world, side, RawCqe { user_data, res: result, flags });
                 true
             }
@@ -280,25 +289,31 @@ impl Requests {
         id: u64,
         result: i32,
     ) -> bool {
-        let Some(Active { request, mut rest, silent }) = self.active.remove(&id) else {
+        let Some(Active { mut request, mut rest, silent }) = self.active.remove(&id) else {
             return false;
         };
         let flags = SqeFlags::from_bits_retain(request.sqe().flags);
         let user_data = request.sqe().user_data;
         let failed = request.has_failed(result);
         let hides = flags.contains(SqeFlags::CQE_SKIP_SUCCESS);
-        // The right to use lent memory ends here, before anybody can learn of the completion.
-        drop(request);
-        self.unfinished -= 1;
-        world.in_flight -= 1;
+        let mut said = request.say();
+        if !silent && request.lends_on(world) {
+            said |= CqeFlags::MORE;
+            self.active.insert(id, Active { request, rest: Chain::default(), silent });
+        } else {
+            // The right to use lent memory ends here, before anybody can learn of the completion.
+            drop(request);
+            self.unfinished -= 1;
+            world.in_flight -= 1;
+        }
         let posts = !silent && (failed || !hides);
         if posts {
-            self.post(world, side, RawCqe { user_data, res: result, flags: 0 });
+            self.post(world, side, RawCqe { user_data, res: result, flags: said.bits() });
         }
         if failed && !flags.contains(SqeFlags::IO_HARDLINK) {
             for (taken, op) in std::mem::take(&mut rest.links) {
                 let op = op.unwrap_or(Op::Nop);
-                let request = Request::settled(taken, op, Some(-libc::ECANCELED));
+                let request = Request::settled(taken, op, self.ring, Some(-libc::ECANCELED));
                 // What follows a failed request that was to hide its success is silent, else not even
                 // what was to be hidden is: io_uring_enter(2), IOSQE_CQE_SKIP_SUCCESS.
                 let drains = rest.drains;
@@ -390,7 +405,7 @@ fn note_submission(world: &mut World, taken: &Taken, op: &Result<Op, i32>) {
         Ok(Op::Cancel { user_data }) => (*user_data, 0),
         Ok(Op::Fallocate { offset, len_bytes, .. }) => (*offset, *len_bytes),
         Ok(Op::Truncate { len_bytes }) => (*len_bytes, 0),
-        Ok(Op::Read { offset } | Op::Write { offset }) => (offset.unwrap_or(u64::MAX), 0),
+        Ok(Op::Read { offset, .. } | Op::Write { offset }) => (offset.unwrap_or(u64::MAX), 0),
         _ => (0, 0),
     };
     let (len, flags, user_data) = (sqe.len, sqe.op_flags, sqe.user_data);

@@ -12,8 +12,10 @@ mod connections;
 mod faults;
 mod files;
 mod polls;
+mod provided;
 mod time;
 mod transfers;
+mod zero_copy;
 
 /// A ring in a new world.
 fn machine(seed: u64) -> (Sim, Ring) {

@@ -10,6 +10,7 @@ use super::files::{Files, Inode, Node};
 use super::flow::{self, Reader, WINDOW_BYTES, Writer};
 use super::network::Network;
 use super::random::Random;
+use super::registered::{Registered, RingNumber};
 use super::sockets::{self, Socket};
 use super::trace::Trace;
 
@@ -28,6 +29,9 @@ pub(super) struct World {
     pub(super) files: Files,
     pub(super) network: Network,
     descriptors: BTreeMap<RawFd, Rc<OpenFile>>,
+    /// What is registered with each ring.
+    rings: BTreeMap<RingNumber, Registered>,
+    last_ring: RingNumber,
     /// The number of the first descriptor.
     first: RawFd,
     last_file: u64,
@@ -91,6 +95,8 @@ impl World {
             files: Files::new(),
             network: Network::new(),
             descriptors: BTreeMap::new(),
+            rings: BTreeMap::new(),
+            last_ring: 0,
             first: 0,
             last_file: 0,
             in_flight: 0,
@@ -117,6 +123,23 @@ impl World {
     /// Lets virtual time pass.
     pub(super) fn advance(&mut self, time: Duration) {
         self.now = self.now.saturating_add(time);
+    }
+
+    /// Adds a ring with which nothing is registered.
+    pub(super) fn add_ring(&mut self) -> RingNumber {
+        self.last_ring += 1;
+        self.rings.insert(self.last_ring, Registered::default());
+        self.last_ring
+    }
+
+    /// Takes out what is registered with a ring.
+    pub(super) fn remove_ring(&mut self, ring: RingNumber) -> Option<Registered> {
+        self.rings.remove(&ring)
+    }
+
+    /// What is registered with a ring.
+    pub(super) fn registered(&mut self, ring: RingNumber) -> Result<&mut Registered, i32> {
+        self.rings.get_mut(&ring).ok_or(libc::ENXIO)
     }
 
     /// Whether something goes wrong now; if so it is counted.
