@@ -16,10 +16,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("op", &["driver", "ring", "buf", "fd"]),
     ("task", &[]),
     ("time", &[]),
-    ("runtime", &["driver", "task", "time", "ring"]),
+    ("blocking", &["task"]),
+    ("runtime", &["driver", "task", "time", "ring", "blocking"]),
     ("io", &["buf"]),
-    ("fs", &["op", "buf", "fd", "io", "time"]),
-    ("net", &["op", "buf", "fd", "io", "time"]),
+    ("fs", &["op", "buf", "fd", "io", "time", "blocking"]),
+    ("net", &["op", "buf", "fd", "io", "time", "blocking"]),
 ];
 
 /// Where `unsafe` may stand, and what it claims there.
@@ -77,6 +78,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("op/read.rs", "read(2) fills as many bytes as it returns"),
     ("op/recv.rs", "recv(2) fills as many bytes as it returns"),
     ("sim/mod.rs", "implements a kernel"),
+    ("sim/registered.rs", "implements what a kernel registers with"),
     ("sim/memory.rs", "addresses in submissions are lent to us: the push contract"),
     ("sim/tests.rs", "pushes by hand"),
     ("sim/tests/", "pushes by hand"),

@@ -23,6 +23,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
+use super::cancel_scope::Member;
 use super::payload::{Payload, Shot};
 use crate::ring::Cqe;
 
@@ -86,6 +87,8 @@ pub(super) struct Slot {
     waker: Option<Waker>,
     payload: Payload,
     got: Got,
+    /// The membership in a scope, until the final completion.
+    member: Option<Member>,
 }
 
 /// What has come.
@@ -94,10 +97,14 @@ enum Got {
     /// The result of an operation that completes once.
     Result(Cqe),
     /// Completions of a multishot operation that nobody has taken yet.
+    #[expect(
+        clippy::box_collection,
+        reason = "a queue in place would make every slot half as large again"
+    )]
     Shots(Box<VecDeque<Cqe>>),
 }
 
-const _: () = assert!(size_of::<Slot>() <= 72);
+const _: () = assert!(size_of::<Slot>() <= 80);
 
 impl Got {
     fn next_shot(&mut self) -> Option<Cqe> {
@@ -133,6 +140,8 @@ pub(super) enum Action {
     Wake(Waker),
     /// An abandoned operation has completions to hand to its `abandoned`.
     Settle(Token),
+    /// An operation has ended, which its scope may be waiting for: drop the membership.
+    Leave(Member),
 }
 
 /// What a poll finds.
@@ -203,6 +212,7 @@ impl Slots {
             waker: None,
             payload,
             got: if many { Got::Shots(Box::default()) } else { Got::Nothing },
+            member: None,
         });
         let short_of = self.slab.capacity().saturating_sub(self.cancels.len());
         self.cancels.reserve(short_of);
@@ -219,12 +229,19 @@ impl Slots {
         self.slab.remove(token.index as usize)
     }
 
-    /// A completion came.
-    pub(super) fn on_cqe(&mut self, cqe: Cqe) -> Option<Action> {
+    /// An operation that was just submitted belongs to a scope.
+    pub(super) fn set_member(&mut self, token: Token, member: Member) {
+        if let Some(slot) = self.get(token) {
+            slot.member = Some(member);
+        }
+    }
+
+    /// A completion came; what it asks for goes behind the other actions.
+    pub(super) fn on_cqe(&mut self, cqe: Cqe, actions: &mut VecDeque<Action>) {
         let token = Token::from_user_data(cqe.user_data());
         let Some(slot) = self.get(token).filter(|slot| !slot.done) else {
             self.strangers += 1;
-            return None;
+            return;
         };
         let done = !cqe.more();
         slot.done = done;
@@ -251,13 +268,16 @@ impl Slots {
             State::Abandoned => Some(Action::Settle(token)),
             State::Finished => None,
         };
+        let member = if done { slot.member.take() } else { None };
+        actions.extend(action);
+        // Behind the other action: who waits for the scope finds what it did.
+        actions.extend(member.map(Action::Leave));
         if done {
             self.in_kernel -= 1;
         }
         if overfull {
             self.queue_cancel(token);
         }
-        action
     }
 
     /// The submission could not be pushed: `result`, which says why, is its final completion.
@@ -339,6 +359,13 @@ impl Slots {
             if !slot.done && !mem::replace(&mut slot.cancel_queued, true) {
                 self.cancels.push_back(token);
             }
+        }
+    }
+
+    /// As [`Slots::queue_cancel`], unless the operation is one that dropping its future does not cancel.
+    pub(super) fn queue_cancel_if_it_may(&mut self, token: Token) {
+        if self.get(token).is_some_and(|slot| slot.cancel_on_drop) {
+            self.queue_cancel(token);
         }
     }
 
