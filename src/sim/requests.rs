@@ -40,6 +40,8 @@ pub(super) struct Requests {
     skip_used: bool,
     /// Whether the ring shows that more could complete.
     pub(super) announced: bool,
+    /// How many times in a row the kernel was entered for nothing.
+    pub(super) idle_enters: u32,
 }
 
 /// Submissions that start one after the other.
