@@ -68,30 +68,17 @@ impl Drop for Block {
 /// The free blocks, by size.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
-<<<<<<< HEAD
-    free: Vec<Block>,
-    lent: usize,
-=======
     free: [Vec<Block>; SIZES.len()],
->>>>>>> main
+    lent: usize,
 }
 
 impl Pool {
     /// A block for a `T`: a pooled one if it fits there, else one of its own size.
     pub(super) fn block_for<T>(&mut self) -> Block {
-<<<<<<< HEAD
-        let wanted = Layout::new::<T>();
-        let pooled = wanted.size() <= BLOCK.size() && wanted.align() <= BLOCK.align();
-        self.lent += 1;
-        if pooled {
-            if let Some(block) = self.free.pop() {
-                return block;
-            }
-=======
         let (layout, class) = const { block_layout::<T>() };
+        self.lent += 1;
         if let Some(block) = class.and_then(|class| self.free[class].pop()) {
             return block;
->>>>>>> main
         }
         // SAFETY: the size is not zero, see `block_layout`.
         match NonNull::new(unsafe { alloc::alloc(layout) }) {
@@ -112,16 +99,11 @@ impl Pool {
 
     /// Keeps a block for the next operation; frees it if it is of odd size or there are enough.
     pub(super) fn give_back(&mut self, block: Block) {
-<<<<<<< HEAD
         self.lent -= 1;
-        if block.layout == BLOCK && self.free.len() < MAX_FREE_BLOCKS {
-            self.free.push(block);
-=======
         if let Some(free) = block.class.map(|class| &mut self.free[class]) {
             if free.len() < MAX_FREE_BLOCKS {
                 free.push(block);
             }
->>>>>>> main
         }
     }
 }
