@@ -21,6 +21,7 @@ pub fn only(entries: u32, flags: SetupFlags) -> Option<Ring> {
 ///
 /// When it cannot be made though the kernel knows all its flags.
 pub fn made(setup: &Setup) -> Option<Ring> {
+    crate::alarm::as_asked();
     if cfg!(miri) {
         skipped("Miri has no io_uring");
         return None;
