@@ -28,11 +28,56 @@ impl Drop for Alarm {
     }
 }
 
+/// Whether the tests are run that way.
+pub fn is_asked() -> bool {
+    !cfg!(miri) && std::env::var_os("URING_SIGALRM").is_some()
+}
+
 /// Interrupts this thread every millisecond from now on, if the tests are run that way.
 pub fn as_asked() {
-    if !cfg!(miri) && std::env::var_os("URING_SIGALRM").is_some() {
+    if is_asked() {
         every_millisecond();
     }
+}
+
+/// Whether signals keep a test from showing what it is about, a wait that nothing ends but time; says so.
+pub fn ends_waits() -> bool {
+    if is_asked() {
+        crate::skipped("signals end the wait that is tested");
+    }
+    is_asked()
+}
+
+/// Makes a call again as long as a signal ends it.
+///
+/// # Errors
+///
+/// Those of the call, but not `EINTR`.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// Waits for the end of a child, and returns its status: `waitpid(2)`.
+///
+/// # Panics
+///
+/// When there is no such child.
+pub fn end_of(child: libc::pid_t) -> libc::c_int {
+    let mut status = 0;
+    let ended = uninterrupted(|| {
+        // SAFETY: writes one integer during the call.
+        match unsafe { libc::waitpid(child, &mut status, 0) } {
+            -1 => Err(io::Error::last_os_error()),
+            ended => Ok(ended),
+        }
+    });
+    assert_eq!(ended.expect("a child"), child);
+    status
 }
 
 /// Interrupts this thread every millisecond, until it ends.
