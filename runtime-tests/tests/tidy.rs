@@ -82,6 +82,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("pool/mod.rs", "the take contract, passed on"),
     ("sim/mod.rs", "implements a kernel"),
     ("sim/registered.rs", "implements what a kernel registers with"),
+    ("sim/memory/", "arguments of register calls are lent to us, and what they lend"),
     ("sim/memory.rs", "addresses in submissions are lent to us: the push contract"),
     ("sim/tests.rs", "pushes by hand"),
     ("sim/tests/", "pushes by hand"),
