@@ -13,15 +13,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ring", &["sys", "buf"]),
     ("sim", &["ring", "sys", "fd"]),
     ("driver", &["ring", "sys"]),
-    ("op", &["driver", "ring", "buf", "fd"]),
+    ("pool", &["driver", "ring"]),
+    ("op", &["driver", "ring", "buf", "fd", "pool"]),
     ("task", &[]),
     ("time", &[]),
     ("blocking", &["task"]),
-    ("runtime", &["driver", "task", "time", "ring", "blocking"]),
+    ("runtime", &["driver", "task", "time", "ring", "blocking", "pool"]),
     ("io", &["buf"]),
     // `sys` for the plain calls that copy a file, which have no operation that is as cheap.
     ("fs", &["op", "buf", "fd", "io", "time", "blocking", "sys"]),
-    ("net", &["op", "buf", "fd", "io", "time", "blocking"]),
+    ("net", &["op", "buf", "fd", "io", "time", "blocking", "pool"]),
 ];
 
 /// Where `unsafe` may stand, and what it claims there.
@@ -79,7 +80,11 @@ const UNSAFE: &[(&str, &str)] = &[
     ("op/socket.rs", "socket(2) returns a new descriptor"),
     ("op/read.rs", "read(2) fills as many bytes as it returns"),
     ("op/recv.rs", "recv(2) fills as many bytes as it returns"),
+    ("op/recv_leased.rs", "a completion of an operation is about the pool that it selected from"),
+    ("pool/mod.rs", "the take contract, passed on"),
     ("sim/mod.rs", "implements a kernel"),
+    ("sim/registered.rs", "implements what a kernel registers with"),
+    ("sim/memory/", "arguments of register calls are lent to us, and what they lend"),
     ("sim/memory.rs", "addresses in submissions are lent to us: the push contract"),
     ("sim/tests.rs", "pushes by hand"),
     ("sim/tests/", "pushes by hand"),

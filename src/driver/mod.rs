@@ -35,6 +35,7 @@ use std::time::Instant;
 use crate::ring::{Cqe, Entry, Ring, SetupError, SqeFlags, Step};
 use crate::sys::syscall;
 
+mod cancel_scope;
 pub(crate) mod current;
 mod in_flight;
 mod op;
@@ -47,6 +48,7 @@ mod tests;
 mod turn;
 mod unpark;
 
+pub(crate) use cancel_scope::{CancelScope, Joined, Member};
 pub use in_flight::{InFlight, Shots};
 pub use op::{Completion, MultiOp, Op};
 pub(crate) use turn::Wait;
@@ -112,6 +114,11 @@ impl Driver {
         self.ring.borrow().as_ref().map(look)
     }
 
+    /// Whether this is the process that made the ring.
+    pub(crate) fn is_in_its_process(&self) -> bool {
+        self.with_ring(Ring::is_in_its_process).unwrap_or(true)
+    }
+
     /// Operations whose final completion is still to come.
     pub(crate) fn in_flight(&self) -> usize {
         self.slots.borrow().in_kernel()
@@ -122,6 +129,11 @@ impl Driver {
         self.slots.borrow().len()
     }
 
+    /// Blocks of operations that have not come back to the pool: as many as slots in use.
+    pub(crate) fn blocks_in_use(&self) -> usize {
+        self.pool.borrow().lent()
+    }
+
     /// Completions that named no live operation. Zero unless the kernel or the driver has a bug.
     pub(crate) fn strangers(&self) -> u64 {
         self.slots.borrow().strangers()
@@ -130,24 +142,34 @@ impl Driver {
     /// Submits an operation; it reaches the kernel with the next turn.
     pub(crate) fn submit<T: Op>(self: &Rc<Driver>, op: T) -> InFlight<T> {
         let block = self.pool.borrow_mut().block_for::<T>();
+        let lost = Lost(self);
         let (payload, sqe) = Payload::new(op, block);
+        mem::forget(lost);
         InFlight::new(Rc::clone(self), self.launch(payload, sqe, T::CANCEL_ON_DROP))
     }
 
     /// Submits an operation that completes many times.
     pub(crate) fn submit_multi<T: MultiOp>(self: &Rc<Driver>, op: T) -> Shots<T> {
         let block = self.pool.borrow_mut().block_for::<T>();
+        let lost = Lost(self);
         let (payload, sqe) = Payload::new_multi(op, block);
+        mem::forget(lost);
         Shots::new(Rc::clone(self), self.launch(payload, sqe, true))
     }
 
-    fn launch(&self, payload: Payload, sqe: Entry, cancel_on_drop: bool) -> Token {
+    fn launch(self: &Rc<Driver>, payload: Payload, sqe: Entry, cancel_on_drop: bool) -> Token {
         let token = self.slots.borrow_mut().insert(payload, cancel_on_drop);
         let sqe = sqe.user_data(token.user_data());
         let pushed = if is_on_its_own(&sqe) { self.push(sqe) } else { Err(errno(libc::EINVAL)) };
         if let Err(error) = pushed {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
             self.slots.borrow_mut().fail(token, Cqe::new(op::UNSUBMITTED, -errno, 0));
+        } else if let Some(scope) = cancel_scope::current() {
+            let member = scope.join_operation(self, token);
+            self.slots.borrow_mut().set_member(token, member);
+            if scope.is_cancelled() {
+                self.cancel_unless_it_must_happen(token);
+            }
         }
         token
     }
@@ -183,6 +205,12 @@ impl Driver {
     /// Asks the kernel to cancel an operation, with the next turn.
     fn cancel(&self, token: Token) {
         self.slots.borrow_mut().queue_cancel(token);
+    }
+
+    /// As [`Driver::cancel`], for whoever cancels operations without knowing them: one that must happen
+    /// ([`Op::CANCEL_ON_DROP`]) is left alone.
+    fn cancel_unless_it_must_happen(&self, token: Token) {
+        self.slots.borrow_mut().queue_cancel_if_it_may(token);
     }
 
     /// Polls an operation that completes once.
@@ -262,7 +290,9 @@ impl Driver {
 
     fn end(&self, slot: slots::Slot) {
         let (payload, cqe) = slot.into_parts();
+        let lost = Lost(self);
         let block = payload.abandon(cqe);
+        mem::forget(lost);
         self.pool.borrow_mut().give_back(block);
     }
 }
@@ -279,6 +309,15 @@ fn is_on_its_own(sqe: &Entry) -> bool {
     !flags.intersects(
         SqeFlags::IO_LINK | SqeFlags::IO_HARDLINK | SqeFlags::IO_DRAIN | SqeFlags::CQE_SKIP_SUCCESS,
     )
+}
+
+/// Counts a block that user code freed by its panic.
+struct Lost<'a>(&'a Driver);
+
+impl Drop for Lost<'_> {
+    fn drop(&mut self) {
+        self.0.pool.borrow_mut().lose();
+    }
 }
 
 /// Has an abandoned operation settled later, because a panic came between.

@@ -14,14 +14,20 @@ use std::time::Duration;
 
 use crate::blocking::Pool;
 use crate::driver::{Driver, Unpark, Wait};
+use crate::pool::{BufPool, DefaultPool, PoolSetup, PoolStats};
 use crate::ring::{Ring, SetupError, SetupReport};
 use crate::task::{self, Executor, JoinHandle};
 use crate::time::Timers;
 
 mod builder;
+mod cancellable;
 mod context;
+mod scope;
+mod within;
 
 pub use builder::Builder;
+pub use cancellable::{Cancellable, Canceller, cancellable};
+pub use scope::{Scope, scope};
 
 /// Task polls between two turns of the driver: so much can a busy executor delay I/O, and so much is
 /// batched into one system call at least when there is enough to do.
@@ -48,6 +54,7 @@ pub struct Runtime {
     executor: Rc<Executor>,
     timers: Rc<Timers>,
     blocking: Rc<Pool>,
+    buf_pool: Rc<DefaultPool>,
     shutdown_limit: Duration,
 }
 
@@ -72,13 +79,19 @@ impl Runtime {
         Builder::new()
     }
 
-    fn on(ring: Ring, blocking: Pool, shutdown_limit: Duration) -> Result<Runtime, SetupError> {
+    fn on(
+        ring: Ring,
+        blocking: Pool,
+        buf_pool: PoolSetup,
+        shutdown_limit: Duration,
+    ) -> Result<Runtime, SetupError> {
         let driver = Driver::new(ring)?;
         let unpark: Arc<dyn task::Unpark> = driver.unpark();
         let executor = Executor::new(unpark);
         let clock = Rc::clone(&driver);
         let timers = Timers::new(Box::new(move || clock.now()));
-        Ok(Runtime { driver, executor, timers, blocking: Rc::new(blocking), shutdown_limit })
+        let (blocking, buf_pool) = (Rc::new(blocking), DefaultPool::new(buf_pool));
+        Ok(Runtime { driver, executor, timers, blocking, buf_pool, shutdown_limit })
     }
 
     /// Runs `main` to its end, and meanwhile every task that was spawned.
@@ -87,12 +100,18 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// When a runtime is running on this thread already, when `main` panics, and when the kernel refuses the
-    /// ring for good.
+    /// When a runtime is running on this thread already, in a process that was forked from the one that made
+    /// the runtime (so call `daemon(3)` first), when `main` panics, and when the kernel refuses the ring for
+    /// good.
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
         assert!(
             !context::is_entered(),
             "Runtime::block_on was called inside a runtime: use `.await` or uring::spawn there"
+        );
+        assert!(
+            self.driver.is_in_its_process(),
+            "Runtime::block_on was called in a process forked from the one that made the runtime, \
+             which the kernel would take for that one: make a runtime after the fork"
         );
         let _entered = self.enter();
         let mut main = pin!(main);
@@ -118,7 +137,7 @@ impl Runtime {
     }
 
     fn enter(&self) -> context::Entered {
-        context::enter(&self.driver, &self.executor, &self.timers, &self.blocking)
+        context::enter(&self.driver, &self.executor, &self.timers, &self.blocking, &self.buf_pool)
     }
 
     /// Adds a task, to be run by the next [`block_on`](Runtime::block_on).
@@ -139,8 +158,12 @@ impl Runtime {
             lost_completions: lost,
             in_flight: self.driver.in_flight(),
             slots_in_use: self.driver.slots_in_use(),
+            blocks_in_use: self.driver.blocks_in_use(),
+            timers: self.timers.count(),
+            tasks: self.executor.tasks(),
             strange_completions: self.driver.strangers(),
             blocking_threads: self.blocking.threads(),
+            buf_pool: self.buf_pool.made().map(BufPool::stats),
         }
     }
 
@@ -202,8 +225,16 @@ pub struct Metrics {
     pub in_flight: usize,
     /// Operations in flight, and finished ones whose result nobody has taken.
     pub slots_in_use: usize,
+    /// Memory of operations that is not free for others: one block for each slot in use.
+    pub blocks_in_use: usize,
+    /// Alarms that are set.
+    pub timers: usize,
+    /// Tasks that have not ended.
+    pub tasks: usize,
     /// Completions that named no live operation: a bug of the kernel or of this crate.
     pub strange_completions: u64,
     /// Threads for calls that block, idle ones included; see [`spawn_blocking`](crate::spawn_blocking).
     pub blocking_threads: usize,
+    /// The runtime's own [pool](crate::pool) of buffers; none before it was first used.
+    pub buf_pool: Option<PoolStats>,
 }

@@ -231,7 +231,7 @@ pub(super) fn errnos(op: &Op, file: Option<&Rc<OpenFile>>) -> &'static [i32] {
         }
         Op::Read { .. } if on_disk => &[libc::EIO, libc::ENOMEM],
         Op::Write { .. } if on_disk => &[libc::EIO, libc::ENOSPC, libc::EDQUOT],
-        Op::Recv { flags } | Op::Send { flags } if flags & libc::MSG_DONTWAIT != 0 => {
+        Op::Recv { flags, .. } | Op::Send { flags, .. } if flags & libc::MSG_DONTWAIT != 0 => {
             &[libc::EAGAIN]
         }
         Op::Read { .. } | Op::Recv { .. } => &[libc::ENOMEM],

@@ -8,12 +8,20 @@
 //! completion is posted, so while one exists its memory is lent. That promise is called the push contract
 //! below.
 //!
-//! Bytes are copied in or out at once; no reference to lent memory is ever made.
+//! Bytes are copied in or out at once; no reference to lent memory is ever made, but to the atomic words of a
+//! ring of buffers. Such a ring is lent by a register call, until it is unregistered: that is the contract of
+//! [`Registry`](crate::ring::Registry), and why a [`BufferRing`] is made from an [`Argument`] alone.
 
 use std::ptr;
 
+mod argument;
+mod buffer_ring;
+
+pub(super) use argument::Argument;
+pub(super) use buffer_ring::{BufferRing, Chosen};
+
 use crate::ring::{KernelSide, RawSqe, Statx};
-use crate::sys::abi::Opcode;
+use crate::sys::abi::{Opcode, Timespec};
 
 /// `PATH_MAX`: a path is refused if no zero byte comes within so many.
 const MAX_PATH_BYTES: usize = 4096;
@@ -37,21 +45,38 @@ impl Taken {
 
     /// The path at `addr`, without its zero byte.
     pub(super) fn path(&self) -> Result<Vec<u8>, i32> {
-        self.expect(&[Opcode::OPENAT, Opcode::STATX]);
-        if self.0.addr == 0 {
+        self.expect(&[
+            Opcode::OPENAT,
+            Opcode::STATX,
+            Opcode::UNLINKAT,
+            Opcode::MKDIRAT,
+            Opcode::RENAMEAT,
+            Opcode::LINKAT,
+            Opcode::SYMLINKAT,
+        ]);
+        // SAFETY: by the push contract these opcodes lend a path that ends with a zero byte.
+        unsafe { copy_path(self.0.addr) }
+    }
+
+    /// The second path, at `off`.
+    pub(super) fn second_path(&self) -> Result<Vec<u8>, i32> {
+        self.expect(&[Opcode::RENAMEAT, Opcode::LINKAT, Opcode::SYMLINKAT]);
+        // SAFETY: by the push contract these opcodes lend two paths that end with a zero byte.
+        unsafe { copy_path(self.0.off) }
+    }
+
+    /// The time at `addr`, or at `off` of what changes another request's.
+    pub(super) fn time(&self) -> Result<Timespec, i32> {
+        self.expect(&[Opcode::TIMEOUT, Opcode::LINK_TIMEOUT, Opcode::TIMEOUT_REMOVE]);
+        let changes = Opcode(self.0.opcode) == Opcode::TIMEOUT_REMOVE;
+        let address = if changes { self.0.off } else { self.0.addr };
+        if address == 0 {
             return Err(libc::EFAULT);
         }
-        let start = ptr::with_exposed_provenance::<u8>(self.0.addr as usize);
-        let mut path = Vec::new();
-        while path.len() < MAX_PATH_BYTES {
-            // SAFETY: by the push contract these opcodes lend a path that ends with a zero byte; all bytes
-            // before this one were not zero, so this one belongs to it.
-            match unsafe { start.add(path.len()).read() } {
-                0 => return Ok(path),
-                byte => path.push(byte),
-            }
-        }
-        Err(libc::ENAMETOOLONG)
+        let start = ptr::with_exposed_provenance::<Timespec>(address as usize);
+        // SAFETY: by the push contract these opcodes lend a time there; the third does when its flags say that
+        // it changes one, and nobody else asks.
+        Ok(unsafe { start.read_unaligned() })
     }
 
     /// The socket address at `addr`, `off` bytes long.
@@ -66,7 +91,7 @@ impl Taken {
 
     /// A part of the lent buffer, to be written or sent.
     pub(super) fn bytes(&self, at: usize, len_bytes: usize) -> Result<Vec<u8>, i32> {
-        self.expect(&[Opcode::WRITE, Opcode::SEND]);
+        self.expect(&[Opcode::WRITE, Opcode::SEND, Opcode::SEND_ZC]);
         assert!(at + len_bytes <= self.0.len as usize, "a part of the lent buffer");
         // SAFETY: by the push contract these opcodes lend `len` initialised bytes at `addr`, of which this
         // is a part.
@@ -118,6 +143,25 @@ impl Taken {
     fn expect(&self, opcodes: &[Opcode]) {
         assert!(opcodes.contains(&Opcode(self.0.opcode)), "this opcode lends no such memory");
     }
+}
+
+/// # Safety
+///
+/// A path that ends with a zero byte is lent at `address`.
+unsafe fn copy_path(address: u64) -> Result<Vec<u8>, i32> {
+    if address == 0 {
+        return Err(libc::EFAULT);
+    }
+    let start = ptr::with_exposed_provenance::<u8>(address as usize);
+    let mut path = Vec::new();
+    while path.len() < MAX_PATH_BYTES {
+        // SAFETY: all bytes before this one were not zero, so this one belongs to the path.
+        match unsafe { start.add(path.len()).read() } {
+            0 => return Ok(path),
+            byte => path.push(byte),
+        }
+    }
+    Err(libc::ENAMETOOLONG)
 }
 
 /// # Safety

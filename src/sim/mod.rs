@@ -11,6 +11,8 @@
 //! * Not all that can complete does at once; the rest is announced by `IORING_SQ_TASKRUN`.
 //! * A cancel may come too late.
 //! * Paths and addresses are read when a submission is taken, buffers when the request completes.
+//! * A bundle takes some of the buffers that it could.
+//! * The memory of a zero-copy send is let go of at once, much later, or when the peer has read it.
 //!
 //! What goes wrong on a machine that is less lucky is injected by rates: see [`Faults`].
 //!
@@ -20,9 +22,10 @@
 //!
 //! # Where it differs from Linux
 //!
-//! There are 17 opcodes, see [`Ring::supports`](crate::ring::Ring::supports); others answer `EINVAL`, as an
-//! old kernel would. There are no users or permissions, no links in the file system, no registered files or
-//! buffers, only stream sockets, and no address that a unix socket could be bound to. A send to a peer that
+//! Not all opcodes are there, see [`Ring::supports`](crate::ring::Ring::supports); others answer `EINVAL`, as an
+//! old kernel would. Rings of provided buffers and files can be registered, and nothing else (`EOPNOTSUPP`). There
+//! are no users or permissions, only stream sockets, and no address that a unix socket could be bound to. The
+//! monotonic clock of timeouts is [`Sim::elapsed`]. A send to a peer that
 //! has closed fails at once with `EPIPE`, on Linux often only the second one does.
 
 use std::cell::RefCell;
@@ -36,7 +39,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::fd::{self, DescriptorTable};
-use crate::ring::{Enter, Interrupt, Kernel, KernelSide};
+use crate::ring::{Enter, Interrupt, Kernel, KernelSide, Registry};
 use crate::sys::abi::Opcode;
 
 mod bell;
@@ -45,9 +48,11 @@ mod faults;
 mod files;
 mod flow;
 mod memory;
+mod names;
 mod network;
 mod op;
 mod random;
+mod registered;
 mod request;
 mod requests;
 mod sockets;
@@ -55,11 +60,14 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod transfer;
 mod world;
+mod zero_copy;
 
 use bell::Bell;
 use enter::{End, enter};
 pub use faults::{Fault, Faults};
+use registered::RegistryOf;
 use requests::Requests;
 use table::Table;
 use world::World;
@@ -127,9 +135,11 @@ impl Sim {
     /// A kernel of this world, for [`Setup::build_on`](crate::ring::Setup::build_on). Several rings may live
     /// in one world; a wait in one of them takes no notice of what another has in flight.
     pub fn kernel(&self) -> Box<dyn Kernel> {
+        let registry = RegistryOf::new(&self.world);
         Box::new(SimKernel {
             sim: self.clone(),
-            requests: Requests::default(),
+            requests: Requests::of(registry.ring()),
+            registry,
             bell: Arc::new(Bell::default()),
         })
     }
@@ -270,6 +280,7 @@ impl Sim {
 struct SimKernel {
     sim: Sim,
     requests: Requests,
+    registry: Rc<RegistryOf>,
     bell: Arc<Bell>,
 }
 
@@ -304,6 +315,10 @@ unsafe impl Kernel for SimKernel {
 
     fn interrupt(&self) -> Arc<dyn Interrupt> {
         Arc::clone(&self.bell) as Arc<dyn Interrupt>
+    }
+
+    fn registry(&self) -> Option<Rc<dyn Registry>> {
+        Some(Rc::clone(&self.registry) as Rc<dyn Registry>)
     }
 }
 

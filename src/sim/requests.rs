@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use super::faults::{self, Fault};
 use super::memory::{self, Taken};
-use super::op::Op;
+use super::op::{Op, Timer};
+use super::registered::RingNumber;
 use super::request::{Outcome, Request};
 use super::world::World;
 use crate::ring::{KernelSide, RawCqe};
 use crate::sys::abi::{CqeFlags, Opcode, SqeFlags};
+
+mod timeouts;
 
 /// The longest time that a request takes for no other reason than to come after a later one.
 const MAX_DELAY_NANOS: u64 = 20_000;
@@ -21,6 +24,8 @@ const LINKS: SqeFlags = SqeFlags::IO_LINK.union(SqeFlags::IO_HARDLINK);
 
 #[derive(Debug, Default)]
 pub(super) struct Requests {
+    /// Whose they are.
+    ring: RingNumber,
     /// Requests that were started, by the order in which they were.
     active: BTreeMap<u64, Active>,
     /// Chains that a drain holds back.
@@ -28,11 +33,15 @@ pub(super) struct Requests {
     /// Completions that the queue had no room for.
     overflow: VecDeque<RawCqe>,
     next_id: u64,
+    /// Completions so far, but for those of timeouts.
+    posted: u64,
     unfinished: usize,
     /// Once a submission hid its success, drains are refused for good, as on Linux.
     skip_used: bool,
     /// Whether the ring shows that more could complete.
     pub(super) announced: bool,
+    /// How many times in a row the kernel was entered for nothing.
+    pub(super) idle_enters: u32,
 }
 
 /// Submissions that start one after the other.
@@ -46,11 +55,18 @@ struct Chain {
 struct Active {
     request: Request,
     rest: Chain,
+    /// The link timeout that limits its time.
+    guard: Option<u64>,
     /// Posts no completion at all: a request that hid its success failed before it in the chain.
     silent: bool,
 }
 
 impl Requests {
+    /// Those of a new ring: none.
+    pub(super) fn of(ring: RingNumber) -> Requests {
+        Requests { ring, ..Requests::default() }
+    }
+
     /// Requests that have not finished.
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished
@@ -82,6 +98,10 @@ impl Requests {
             let flags = SqeFlags::from_bits_retain(taken.sqe().flags);
             let mut op = Op::parse(&taken);
             note_submission(world, &taken, &op);
+            let behind = chain.links.back().is_some_and(|(_, op)| !is_link_timeout(op));
+            if is_link_timeout(&op) && !behind {
+                op = Err(libc::EINVAL);
+            }
             if flags.contains(SqeFlags::IO_DRAIN) {
                 chain.drains = true;
                 if self.skip_used && op.is_ok() {
@@ -107,7 +127,7 @@ impl Requests {
                     Ok(op) => (op, libc::ECANCELED),
                     Err(errno) => (Op::Nop, errno),
                 };
-                let request = Request::settled(taken, op, Some(-errno));
+                let request = Request::settled(taken, op, self.ring, Some(-errno));
                 self.activate(world, request, Chain::default(), false);
             }
             return;
@@ -138,22 +158,45 @@ impl Requests {
     /// Starts the first request of a chain.
     fn start(&mut self, world: &mut World, mut chain: Chain) {
         let Some((taken, Ok(op))) = chain.links.pop_front() else { return };
-        let mut request = Request::start(taken, op, world);
+        let guard = match chain.links.front() {
+            Some((_, Ok(Op::LinkTimeout { .. }))) => chain.links.pop_front(),
+            _ => None,
+        };
+        let mut request = Request::start(taken, op, self.ring, world);
         if !request.is_settled() {
             match *request.op() {
-                // Linux does these two while it takes them: what is submitted later sees their effect.
-                Op::Close => {
+                // Linux does these while it takes them: what is submitted later sees their effect.
+                Op::Close { slot: 0 } => {
                     let result = close(world, request.sqe().fd);
                     request.settle(result);
+                }
+                Op::Close { slot } => {
+                    let closed = world.registered(self.ring).and_then(|ring| ring.close(slot));
+                    request.settle(closed.map_or_else(|errno| -errno, |()| 0));
+                }
+                Op::TimeoutRemove { user_data, update } => {
+                    request.settle(self.change_timeout(world, user_data, update));
+                }
+                Op::Timeout(Timer { completions, .. }) if completions > 0 => {
+                    request.until_posted = Some(self.posted + completions);
                 }
                 Op::Cancel { user_data } => request.settle(self.cancel(world, user_data)),
                 _ => {}
             }
         }
-        self.activate(world, request, chain, false);
+        let id = self.activate(world, request, chain, false);
+        if let Some((taken, Ok(op))) = guard {
+            self.guard(world, id, taken, op);
+        }
     }
 
-    fn activate(&mut self, world: &mut World, mut request: Request, rest: Chain, silent: bool) {
+    fn activate(
+        &mut self,
+        world: &mut World,
+        mut request: Request,
+        rest: Chain,
+        silent: bool,
+    ) -> u64 {
         if world.random.one_in(4) {
             let nanos = world.random.up_to(MAX_DELAY_NANOS);
             request.not_before = world.now() + Duration::from_nanos(nanos);
@@ -162,8 +205,9 @@ impl Requests {
             let micros = world.faults.of_any_size(STALL_BITS);
             request.not_before = world.now() + Duration::from_micros(micros);
         }
-        self.active.insert(self.next_id, Active { request, rest, silent });
+        self.active.insert(self.next_id, Active { request, rest, guard: None, silent });
         self.next_id += 1;
+        self.next_id - 1
     }
 
     /// `IORING_OP_ASYNC_CANCEL`: the result of the cancel. It comes too late by chance for a request that
@@ -172,8 +216,15 @@ impl Requests {
         let mut found = self.active.iter().filter(|(_, active)| {
             active.request.sqe().user_data == user_data
                 && !matches!(active.request.op(), Op::Cancel { .. })
+                && active.request.notice.is_none()
         });
-        let Some((&id, active)) = found.next() else { return -libc::ENOENT };
+        let Some((&id, _)) = found.next() else { return -libc::ENOENT };
+        self.cancel_one(world, id)
+    }
+
+    /// Cancels one request; returns the result of what cancels it.
+    fn cancel_one(&mut self, world: &mut World, id: u64) -> i32 {
+        let Some(active) = self.active.get(&id) else { return -libc::ENOENT };
         let too_late = if world.random.one_in(2) { -libc::ENOENT } else { -libc::EALREADY };
         if active.request.is_settled() {
             return too_late;
@@ -205,14 +256,14 @@ impl Requests {
     /// stream only the oldest of each direction, or bytes would lose their order.
     pub(super) fn completable(&self, world: &World, from: u64) -> Vec<u64> {
         self.ready(world)
-            .filter(|&(id, active)| id >= from && active.request.not_before <= world.now())
+            .filter(|&(id, active)| id >= from && active.request.due(self.posted) <= world.now())
             .map(|(id, _)| id)
             .collect()
     }
 
     /// When the next request can complete that nothing but time keeps from it.
     pub(super) fn next_deadline(&self, world: &World) -> Option<Duration> {
-        self.ready(world).map(|(_, active)| active.request.not_before).min()
+        self.ready(world).map(|(_, active)| active.request.due(self.posted)).min()
     }
 
     fn ready<'a>(&'a self, world: &'a World) -> impl Iterator<Item = (u64, &'a Active)> {
@@ -256,6 +307,13 @@ impl Requests {
         if !active.request.is_ready(world) {
             return false;
         }
+        if let (Op::LinkTimeout { guarded, .. }, false) =
+            (active.request.op(), active.request.is_settled())
+        {
+            let guarded = *guarded;
+            let result = self.time_out(world, guarded);
+            return self.finish(world, side, id, result);
+        }
         match active.request.go_on_or_fail(world) {
             Outcome::Done(result) => self.finish(world, side, id, result),
             Outcome::Shot(result) if world.strikes(Fault::MultishotEnd) => {
@@ -263,7 +321,9 @@ impl Requests {
             }
             Outcome::Shot(result) => {
                 let user_data = active.request.sqe().user_data;
-                let flags = CqeFlags::MORE.bits();
+                let flags = (active.request.say() | CqeFlags::MORE).bits();
+                let is_timeout = matches!(active.request.op(), Op::Timeout(_));
+                self.posted += u64::from(!is_timeout);
                 self.post(world, side, RawCqe { user_data, res: result, flags });
                 true
             }
@@ -278,25 +338,34 @@ impl Requests {
         id: u64,
         result: i32,
     ) -> bool {
-        let Some(Active { request, mut rest, silent }) = self.active.remove(&id) else {
+        let Some(Active { mut request, mut rest, guard, silent }) = self.active.remove(&id) else {
             return false;
         };
+        self.dismiss(guard);
         let flags = SqeFlags::from_bits_retain(request.sqe().flags);
         let user_data = request.sqe().user_data;
+        let is_timeout = matches!(request.op(), Op::Timeout(_));
         let failed = request.has_failed(result);
         let hides = flags.contains(SqeFlags::CQE_SKIP_SUCCESS);
-        // The right to use lent memory ends here, before anybody can learn of the completion.
-        drop(request);
-        self.unfinished -= 1;
-        world.in_flight -= 1;
+        let mut said = request.say();
+        if !silent && request.lends_on(world) {
+            said |= CqeFlags::MORE;
+            self.active.insert(id, Active { request, rest: Chain::default(), guard: None, silent });
+        } else {
+            // The right to use lent memory ends here, before anybody can learn of the completion.
+            drop(request);
+            self.unfinished -= 1;
+            world.in_flight -= 1;
+        }
         let posts = !silent && (failed || !hides);
         if posts {
-            self.post(world, side, RawCqe { user_data, res: result, flags: 0 });
+            self.post(world, side, RawCqe { user_data, res: result, flags: said.bits() });
+            self.posted += u64::from(!is_timeout);
         }
         if failed && !flags.contains(SqeFlags::IO_HARDLINK) {
             for (taken, op) in std::mem::take(&mut rest.links) {
                 let op = op.unwrap_or(Op::Nop);
-                let request = Request::settled(taken, op, Some(-libc::ECANCELED));
+                let request = Request::settled(taken, op, self.ring, Some(-libc::ECANCELED));
                 // What follows a failed request that was to hide its success is silent, else not even
                 // what was to be hidden is: io_uring_enter(2), IOSQE_CQE_SKIP_SUCCESS.
                 let drains = rest.drains;
@@ -377,6 +446,10 @@ fn close(world: &mut World, number: i32) -> i32 {
     }
 }
 
+fn is_link_timeout(op: &Result<Op, i32>) -> bool {
+    matches!(op, Ok(Op::LinkTimeout { .. }))
+}
+
 /// Adds a submission to the trace: all that is the same in every run, so no address.
 fn note_submission(world: &mut World, taken: &Taken, op: &Result<Op, i32>) {
     let sqe = taken.sqe();
@@ -388,7 +461,7 @@ fn note_submission(world: &mut World, taken: &Taken, op: &Result<Op, i32>) {
         Ok(Op::Cancel { user_data }) => (*user_data, 0),
         Ok(Op::Fallocate { offset, len_bytes, .. }) => (*offset, *len_bytes),
         Ok(Op::Truncate { len_bytes }) => (*len_bytes, 0),
-        Ok(Op::Read { offset } | Op::Write { offset }) => (offset.unwrap_or(u64::MAX), 0),
+        Ok(Op::Read { offset, .. } | Op::Write { offset }) => (offset.unwrap_or(u64::MAX), 0),
         _ => (0, 0),
     };
     let (len, flags, user_data) = (sqe.len, sqe.op_flags, sqe.user_data);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::flow::{self, Reader, Writer};
+use super::flow::{self, Mark, Reader, Writer};
 
 /// `SOMAXCONN`, where listen(2) cuts the backlog.
 const MAX_BACKLOG: usize = 4096;
@@ -138,6 +138,11 @@ impl Endpoint {
         Ok(Some(self.outgoing.space()).filter(|&space| space > 0))
     }
 
+    /// The place in the stream behind what was sent so far.
+    pub(super) fn mark(&self) -> Mark {
+        self.outgoing.mark()
+    }
+
     /// Sends `bytes`, for which there is room.
     pub(super) fn send(&self, bytes: &[u8]) {
         self.outgoing.write(bytes);
@@ -246,6 +251,11 @@ impl Socket {
             Stage::Connected(endpoint) => Some(Rc::clone(endpoint)),
             _ => None,
         }
+    }
+
+    /// Whether it sends without a copy: unix sockets do not.
+    pub(super) fn has_zero_copy(&self) -> bool {
+        self.domain != libc::AF_UNIX
     }
 
     pub(super) fn is_listening(&self) -> bool {

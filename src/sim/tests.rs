@@ -9,11 +9,16 @@ use crate::ring::{Cqe, Ring, Setup, Sqe, Target};
 mod cancels;
 mod chains;
 mod connections;
+mod direct;
 mod faults;
 mod files;
+mod names;
 mod polls;
+mod provided;
 mod time;
+mod timeouts;
 mod transfers;
+mod zero_copy;
 
 /// A ring in a new world.
 fn machine(seed: u64) -> (Sim, Ring) {

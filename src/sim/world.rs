@@ -10,6 +10,7 @@ use super::files::{Files, Inode, Node};
 use super::flow::{self, Reader, WINDOW_BYTES, Writer};
 use super::network::Network;
 use super::random::Random;
+use super::registered::{Registered, RingNumber};
 use super::sockets::{self, Socket};
 use super::trace::Trace;
 
@@ -28,6 +29,9 @@ pub(super) struct World {
     pub(super) files: Files,
     pub(super) network: Network,
     descriptors: BTreeMap<RawFd, Rc<OpenFile>>,
+    /// What is registered with each ring.
+    rings: BTreeMap<RingNumber, Registered>,
+    last_ring: RingNumber,
     /// The number of the first descriptor.
     first: RawFd,
     last_file: u64,
@@ -91,6 +95,8 @@ impl World {
             files: Files::new(),
             network: Network::new(),
             descriptors: BTreeMap::new(),
+            rings: BTreeMap::new(),
+            last_ring: 0,
             first: 0,
             last_file: 0,
             in_flight: 0,
@@ -119,6 +125,23 @@ impl World {
         self.now = self.now.saturating_add(time);
     }
 
+    /// Adds a ring with which nothing is registered.
+    pub(super) fn add_ring(&mut self) -> RingNumber {
+        self.last_ring += 1;
+        self.rings.insert(self.last_ring, Registered::default());
+        self.last_ring
+    }
+
+    /// Takes out what is registered with a ring.
+    pub(super) fn remove_ring(&mut self, ring: RingNumber) -> Option<Registered> {
+        self.rings.remove(&ring)
+    }
+
+    /// What is registered with a ring.
+    pub(super) fn registered(&mut self, ring: RingNumber) -> Result<&mut Registered, i32> {
+        self.rings.get_mut(&ring).ok_or(libc::ENXIO)
+    }
+
     /// Whether something goes wrong now; if so it is counted.
     pub(super) fn strikes(&mut self, fault: Fault) -> bool {
         let strikes = self.faults.draws(fault);
@@ -138,6 +161,30 @@ impl World {
 
     /// Opens a descriptor with the lowest number that is free, as open(2) promises.
     pub(super) fn open(&mut self, kind: Kind, access: Access) -> Result<RawFd, i32> {
+        let file = self.new_file(kind, access);
+        self.number(file)
+    }
+
+    /// Opens a file where a submission says: as a descriptor if `index` is 0, else in a ring's table of files.
+    pub(super) fn install(
+        &mut self,
+        ring: RingNumber,
+        index: u32,
+        kind: Kind,
+        access: Access,
+    ) -> Result<i32, i32> {
+        let file = self.new_file(kind, access);
+        if index == 0 { self.number(file) } else { self.registered(ring)?.install(file, index) }
+    }
+
+    fn new_file(&mut self, kind: Kind, access: Access) -> Rc<OpenFile> {
+        self.last_file += 1;
+        let position = std::cell::Cell::new(0);
+        Rc::new(OpenFile { id: self.last_file, access, kind, position })
+    }
+
+    /// Gives a file the lowest number that is free.
+    pub(super) fn number(&mut self, file: Rc<OpenFile>) -> Result<RawFd, i32> {
         let mut number = 0;
         for &taken in self.descriptors.keys() {
             if taken != number {
@@ -148,10 +195,7 @@ impl World {
         if number >= MAX_DESCRIPTORS {
             return Err(libc::EMFILE);
         }
-        self.last_file += 1;
-        let position = std::cell::Cell::new(0);
-        let file = OpenFile { id: self.last_file, access, kind, position };
-        self.descriptors.insert(number, Rc::new(file));
+        self.descriptors.insert(number, file);
         Ok(self.first + number)
     }
 

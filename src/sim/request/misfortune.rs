@@ -15,7 +15,7 @@ impl Request {
 
     /// As [`Request::go_on`], unless something goes wrong.
     pub(in crate::sim) fn go_on_or_fail(&mut self, world: &mut World) -> Outcome {
-        if self.is_settled() {
+        if self.is_settled() || self.notice.is_some() {
             return self.go_on(world);
         }
         if let Some(errno) = self.misfortune(world) {
@@ -26,10 +26,10 @@ impl Request {
             .filter(|&fault| world.faults.draws(fault));
         let Some(fault) = shortened else { return self.go_on(world) };
         self.cut = world.faults.cut(self.wanted());
-        let expected = Outcome::Done((self.progress + self.cut) as i32);
+        let expected = (self.progress + self.cut) as i32;
         let outcome = self.go_on(world);
         self.cut = usize::MAX;
-        if outcome == expected {
+        if outcome == Outcome::Done(expected) || outcome == Outcome::Shot(expected) {
             world.note_fault(fault);
         }
         outcome
