@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 /// What each layer may use of the others. A layer is a folder of `src/`, or a file beside them.
 const LAYERS: &[(&str, &[&str])] = &[
     ("sys", &[]),
+    ("sync", &[]),
     ("buf", &[]),
     ("fd", &[]),
     // `buf` for `Room` alone: what a read is lent must not be readable, and both layers need to say so.
     ("ring", &["sys", "buf"]),
     ("sim", &["ring", "sys", "fd"]),
-    ("driver", &["ring", "sys"]),
+    ("driver", &["ring", "sys", "sync"]),
     ("pool", &["driver", "ring"]),
     ("op", &["driver", "ring", "buf", "fd", "pool"]),
-    ("task", &[]),
+    ("task", &["sync"]),
     ("time", &[]),
     ("blocking", &["task"]),
-    ("runtime", &["driver", "task", "time", "ring", "blocking", "pool"]),
+    ("runtime", &["driver", "task", "time", "ring", "blocking", "pool", "sync"]),
     ("io", &["buf"]),
     // `sys` for the plain calls that copy a file, which have no operation that is as cheap.
     ("fs", &["op", "buf", "fd", "io", "time", "blocking", "sys"]),

@@ -23,6 +23,8 @@ mod builder;
 mod cancellable;
 mod context;
 mod scope;
+#[cfg(test)]
+mod tests;
 mod within;
 
 pub use builder::Builder;
