@@ -26,32 +26,35 @@ fn hide_panics_on_purpose() {
     }));
 }
 
+/// Miri takes a second for each cell: it gets one of so many, which meets every end, kind, outcome and panic.
+const STRIDE: usize = if cfg!(miri) { 7 } else { 1 };
+
 #[test]
 fn every_combination_of_end_kind_outcome_and_panic_has_its_ledger() {
     hide_panics_on_purpose();
-    let (mut done, mut failures) = (0, Vec::new());
+    let (mut cells, mut done, mut failures) = (0, 0, Vec::new());
     let mut skipped = BTreeMap::<&str, usize>::new();
     for cell in all() {
-        match cell.reason_to_skip() {
-            Some(reason) => *skipped.entry(reason).or_default() += 1,
-            None => {
-                done += 1;
-                let (expected, found) = (cell.expected(), run(&cell));
-                if expected != found {
-                    failures
-                        .push(format!("{cell:?}\n  expected {expected:?}\n  found    {found:?}"));
-                }
-            }
+        if let Some(reason) = cell.reason_to_skip() {
+            *skipped.entry(reason).or_default() += 1;
+            continue;
+        }
+        cells += 1;
+        if cells % STRIDE != 0 {
+            *skipped.entry("Miri is slow").or_default() += 1;
+            continue;
+        }
+        done += 1;
+        let (expected, found) = (cell.expected(), run(&cell));
+        if expected != found {
+            failures.push(format!("{cell:?}\n  expected {expected:?}\n  found    {found:?}"));
         }
     }
-    println!(
-        "{done} cells, {} failures, {} skipped:",
-        failures.len(),
-        skipped.values().sum::<usize>()
-    );
+    let skips: usize = skipped.values().sum();
+    println!("{done} cells, {} failures, {skips} skipped:", failures.len());
     for (reason, count) in skipped {
         println!("{count:5} because {reason}");
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(done > 300, "{done} cells");
+    assert!(done * STRIDE > 300, "{done} cells");
 }
