@@ -14,6 +14,7 @@ use std::panic;
 use combinations::cells::all;
 use combinations::parts::ON_PURPOSE;
 use combinations::run::run;
+use runtime_tests::steps;
 
 /// Panics that cells make would fill the screen.
 fn hide_panics_on_purpose() {
@@ -26,12 +27,11 @@ fn hide_panics_on_purpose() {
     }));
 }
 
-/// Miri takes a second for each cell: it gets one of so many, which meets every end, kind, outcome and panic.
-const STRIDE: usize = if cfg!(miri) { 7 } else { 1 };
-
 #[test]
 fn every_combination_of_end_kind_outcome_and_panic_has_its_ledger() {
     hide_panics_on_purpose();
+    // One in seven meets every end, kind, outcome and panic; Miri takes seconds for each.
+    let stride = steps(1, 7);
     let (mut cells, mut done, mut failures) = (0, 0, Vec::new());
     let mut skipped = BTreeMap::<&str, usize>::new();
     for cell in all() {
@@ -40,7 +40,7 @@ fn every_combination_of_end_kind_outcome_and_panic_has_its_ledger() {
             continue;
         }
         cells += 1;
-        if cells % STRIDE != 0 {
+        if cells % stride > 0 {
             *skipped.entry("Miri is slow").or_default() += 1;
             continue;
         }
@@ -56,5 +56,5 @@ fn every_combination_of_end_kind_outcome_and_panic_has_its_ledger() {
         println!("{count:5} because {reason}");
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(done * STRIDE > 300, "{done} cells");
+    assert!(done * stride > 300, "{done} cells");
 }
