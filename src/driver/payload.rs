@@ -5,7 +5,7 @@
 //! `at` points to a block that this value owns and that holds an initialized operation of the type that
 //! `kind` was made for. The operation was written there before it was prepared, and is not moved, touched or
 //! freed before [`Payload::take`] or [`Payload::abandon`], which the driver calls after the final completion
-//! (rule 1). An exception is [`Shot::call`], which sees a multishot operation by shared reference, and those
+//! (rule 1), or before its submission was pushed. An exception is [`Shot::call`], which sees a multishot operation by shared reference, and those
 //! lend nothing mutably.
 
 use std::alloc::{self, Layout};
@@ -13,7 +13,7 @@ use std::any::TypeId;
 use std::mem;
 use std::ptr::NonNull;
 
-use super::op::{Completion, MultiOp, Op};
+use super::op::{Completion, End, MultiOp, Op};
 use crate::ring::{Cqe, Entry};
 
 /// Blocks of one size serve all operations of usual size; 256 bytes hold any operation on a `Vec`, address
@@ -79,7 +79,7 @@ impl Pool {
 struct Kind {
     type_id: fn() -> TypeId,
     /// Ends it after the final completion, when nobody awaits it.
-    abandon: unsafe fn(NonNull<u8>, Cqe),
+    abandon: unsafe fn(NonNull<u8>, End),
     /// Present for a [`MultiOp`].
     abandoned_shot: Option<unsafe fn(NonNull<u8>, Cqe)>,
 }
@@ -90,9 +90,9 @@ struct OneShot<T>(T);
 impl<T: Op> OneShot<T> {
     const KIND: &'static Kind = &Kind {
         type_id: TypeId::of::<OneShot<T>>,
-        abandon: |at, cqe| {
+        abandon: |at, end| {
             // SAFETY: the invariant: an initialized `T`, moved out once, after its final completion.
-            unsafe { at.cast::<T>().read() }.abandoned(Completion::new(cqe));
+            unsafe { at.cast::<T>().read() }.abandoned(Completion::new(end));
         },
         abandoned_shot: None,
     };
@@ -164,7 +164,7 @@ impl Payload {
         (Payload { at: at.cast(), layout, kind }, sqe)
     }
 
-    /// Moves the operation out again, after its final completion.
+    /// Moves the operation out again, after its final completion, or before it was pushed.
     pub(super) fn take<T: Op>(self) -> (T, Block) {
         assert!((self.kind.type_id)() == TypeId::of::<OneShot<T>>(), "an operation keeps its type");
         // SAFETY: the invariant, and the type was just compared; `self` is consumed, so this happens once.
@@ -173,12 +173,12 @@ impl Payload {
     }
 
     /// Ends an operation that nobody awaits, after its final completion: runs user code.
-    pub(super) fn abandon(self, cqe: Cqe) -> Block {
+    pub(super) fn abandon(self, end: End) -> Block {
         let (at, kind) = (self.at, self.kind);
         // The block is freed even if the user code panics.
         let block = self.into_block();
         // SAFETY: the invariant; `self` is consumed, so this happens once.
-        unsafe { (kind.abandon)(at, cqe) };
+        unsafe { (kind.abandon)(at, end) };
         block
     }
 

@@ -24,8 +24,10 @@ use std::task::Waker;
 use slab::Slab;
 
 use super::cancel_scope::Member;
+use super::op::End;
 use super::payload::{Payload, Shot};
 use crate::ring::Cqe;
+use crate::ring::abi::NOTIF_USAGE_ZC_COPIED;
 
 /// Completions of a multishot operation that may wait for their consumer. One that falls further behind has
 /// the operation cancelled and can arm it again: a bound on memory.
@@ -81,8 +83,12 @@ pub(super) struct Slot {
     cancel_on_drop: bool,
     /// Whether the final completion was seen.
     done: bool,
+    /// Whether the future waits for the result alone, and not for what was lent.
+    early: bool,
     /// The result of an operation that completes once.
     result: Option<Cqe>,
+    /// What the notification of a zero-copy send said.
+    notification: Option<i32>,
     /// Completions of a multishot operation that nobody has taken yet.
     shots: VecDeque<Cqe>,
     payload: Payload,
@@ -92,10 +98,16 @@ pub(super) struct Slot {
 
 impl Slot {
     /// The operation and its result, for an operation that completes once.
-    pub(super) fn into_parts(self) -> (Payload, Cqe) {
+    pub(super) fn into_parts(self) -> (Payload, End) {
         // A zero-copy send whose only completion is a notification does not exist, but a panic here would be
         // worse than a made-up success of nothing.
-        (self.payload, self.result.unwrap_or_default())
+        let cqe = self.result.unwrap_or_default();
+        (self.payload, End { cqe, notification: self.notification })
+    }
+
+    /// Whether a cancel can do anything: not once there is a result, and only a notification to come.
+    fn can_be_cancelled(&self) -> bool {
+        !self.done && self.result.is_none()
     }
 }
 
@@ -116,6 +128,16 @@ pub(super) enum Polled {
     /// The task's waker is known already.
     Pending,
     /// The waker must be cloned, which is user code, and handed to [`Slots::set_waker`].
+    NeedsWaker,
+}
+
+/// What a poll for the result alone finds.
+pub(super) enum PolledResult {
+    /// The result. The operation stays in its slot.
+    Known(Cqe),
+    /// As [`Polled::Pending`].
+    Pending,
+    /// As [`Polled::NeedsWaker`].
     NeedsWaker,
 }
 
@@ -161,6 +183,8 @@ pub(super) struct Slots {
     in_kernel: usize,
     /// Completions that named no live operation.
     strangers: u64,
+    /// Zero-copy sends that were copied after all.
+    copied: u64,
 }
 
 impl Slots {
@@ -173,7 +197,9 @@ impl Slots {
             cancel_queued: false,
             cancel_on_drop,
             done: false,
+            early: false,
             result: None,
+            notification: None,
             shots: VecDeque::new(),
             payload,
             member: None,
@@ -209,15 +235,17 @@ impl Slots {
         };
         if slot.payload.shot().is_some() {
             slot.shots.push_back(cqe);
-        } else if !cqe.notification() && slot.result.is_none() {
+        } else if cqe.notification() {
+            slot.notification = Some(cqe.raw_result());
+        } else if slot.result.is_none() {
             slot.result = Some(cqe);
         }
         slot.done = !cqe.more();
         let (done, once) = (slot.done, slot.payload.shot().is_none());
         let overfull = !done && slot.shots.len() >= MAX_SHOTS;
         let action = match &mut slot.state {
-            // The first stage of a zero-copy send: nobody to tell before the buffer is back.
-            _ if once && !done => None,
+            // The first stage of a zero-copy send: who waits for the buffer is told when that is back.
+            _ if once && !done && !slot.early => None,
             State::Waiting(waker) => {
                 let waker = waker.take();
                 if done {
@@ -234,6 +262,9 @@ impl Slots {
         actions.extend(member.map(Action::Leave));
         if done {
             self.in_kernel -= 1;
+        }
+        if cqe.notification() && cqe.raw_result() as u32 & NOTIF_USAGE_ZC_COPIED != 0 {
+            self.copied += 1;
         }
         if overfull {
             self.queue_cancel(token);
@@ -255,10 +286,23 @@ impl Slots {
     /// The future of an operation that completes once was polled.
     pub(super) fn poll(&mut self, token: Token, waker: &Waker) -> Polled {
         let Some(slot) = self.get(token) else { return Polled::Pending };
+        slot.early = false;
         match &slot.state {
             State::Finished => Polled::Done(self.take(token)),
             State::Waiting(Some(known)) if known.will_wake(waker) => Polled::Pending,
             _ => Polled::NeedsWaker,
+        }
+    }
+
+    /// The future was polled for the result alone.
+    pub(super) fn poll_result(&mut self, token: Token, waker: &Waker) -> PolledResult {
+        let Some(slot) = self.get(token) else { return PolledResult::Pending };
+        slot.early = true;
+        match (&slot.state, slot.result) {
+            (_, Some(result)) => PolledResult::Known(result),
+            (State::Finished, None) => PolledResult::Known(Cqe::default()),
+            (State::Waiting(Some(known)), None) if known.will_wake(waker) => PolledResult::Pending,
+            _ => PolledResult::NeedsWaker,
         }
     }
 
@@ -280,7 +324,9 @@ impl Slots {
     /// what the task waits for has come.
     pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Result<Option<Waker>, Waker> {
         match self.get(token) {
-            Some(Slot { state: State::Waiting(known), shots, .. }) if shots.is_empty() => {
+            Some(Slot { state: State::Waiting(known), shots, early, result, .. })
+                if shots.is_empty() && !(*early && result.is_some()) =>
+            {
                 Ok(known.replace(waker))
             }
             _ => Err(waker),
@@ -291,6 +337,7 @@ impl Slots {
     pub(super) fn on_drop(&mut self, token: Token) -> Dropped {
         let Some(slot) = self.get(token) else { return Dropped::Later(None) };
         let cancel = slot.cancel_on_drop;
+        slot.early = false;
         match mem::replace(&mut slot.state, State::Abandoned) {
             State::Waiting(waker) => {
                 if cancel {
@@ -315,7 +362,7 @@ impl Slots {
     /// Asks for an operation to be cancelled, once.
     pub(super) fn queue_cancel(&mut self, token: Token) {
         if let Some(slot) = self.get(token) {
-            if !slot.done && !mem::replace(&mut slot.cancel_queued, true) {
+            if slot.can_be_cancelled() && !mem::replace(&mut slot.cancel_queued, true) {
                 self.cancels.push_back(token);
             }
         }
@@ -331,7 +378,7 @@ impl Slots {
     /// The next operation to cancel that is still in flight.
     pub(super) fn next_cancel(&mut self) -> Option<Token> {
         while let Some(token) = self.cancels.pop_front() {
-            if self.get(token).is_some_and(|slot| !slot.done) {
+            if self.get(token).is_some_and(|slot| slot.can_be_cancelled()) {
                 return Some(token);
             }
         }
@@ -341,7 +388,7 @@ impl Slots {
     /// A cancel came back with an error. True if its operation is in flight all the same, to be cancelled
     /// again later: it was on its way from one place in the kernel to another.
     pub(super) fn on_missed_cancel(&mut self, token: Token) -> bool {
-        let live = self.get(token).is_some_and(|slot| !slot.done);
+        let live = self.get(token).is_some_and(|slot| slot.can_be_cancelled());
         if live {
             self.missed.push(token);
         }
@@ -351,7 +398,7 @@ impl Slots {
     /// Queues the cancels that missed once more; false if all of their operations have ended by themselves.
     pub(super) fn retry_missed(&mut self) -> bool {
         while let Some(token) = self.missed.pop() {
-            if self.get(token).is_some_and(|slot| !slot.done) {
+            if self.get(token).is_some_and(|slot| slot.can_be_cancelled()) {
                 self.cancels.push_back(token);
             }
         }
@@ -393,6 +440,11 @@ impl Slots {
     /// Completions that named no live operation.
     pub(super) fn strangers(&self) -> u64 {
         self.strangers
+    }
+
+    /// Zero-copy sends that were copied after all, of those that were asked to say so.
+    pub(super) fn copied(&self) -> u64 {
+        self.copied
     }
 
     /// How many cancels can be queued without allocating.
