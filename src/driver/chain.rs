@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -10,7 +12,7 @@ use futures::future::{MaybeDone, maybe_done};
 
 use super::op::Op;
 use super::payload::Payload;
-use super::{Driver, InFlight};
+use super::{Driver, InFlight, Lost};
 use crate::ring::{Entry, Link};
 
 /// The parts of a chain: a tuple of 2 to 8 operations, in their order.
@@ -46,16 +48,20 @@ mod sealed {
 }
 
 /// A part that is at its final address and was not pushed yet.
-struct Prepared<T: Op> {
+struct Prepared<'a, T: Op> {
+    driver: &'a Driver,
     parts: Option<(Payload, Entry)>,
-    _op: std::marker::PhantomData<T>,
+    _op: PhantomData<T>,
 }
 
-impl<T: Op> Prepared<T> {
-    fn new(driver: &Driver, op: T) -> Prepared<T> {
+impl<'a, T: Op> Prepared<'a, T> {
+    fn new(driver: &'a Driver, op: T) -> Prepared<'a, T> {
         const { assert!(T::CANCEL_ON_DROP, "what must happen cannot be a part of a chain") };
         let block = driver.pool.borrow_mut().block_for::<T>();
-        Prepared { parts: Some(Payload::new(op, block)), _op: std::marker::PhantomData }
+        let lost = Lost(driver);
+        let parts = Some(Payload::new(op, block));
+        mem::forget(lost);
+        Prepared { driver, parts, _op: PhantomData }
     }
 
     fn into_parts(mut self) -> (Payload, Entry) {
@@ -64,11 +70,12 @@ impl<T: Op> Prepared<T> {
 }
 
 /// The `prepare` of a later part panicked.
-impl<T: Op> Drop for Prepared<T> {
+impl<T: Op> Drop for Prepared<'_, T> {
     fn drop(&mut self) {
         if let Some((payload, _)) = self.parts.take() {
             let (op, block) = payload.take::<T>();
-            drop((op, block));
+            self.driver.pool.borrow_mut().give_back(block);
+            drop(op);
         }
     }
 }

@@ -26,6 +26,7 @@ use slab::Slab;
 use super::cancel_scope::Member;
 use super::op::End;
 use super::payload::{Payload, Shot};
+pub(super) use super::token::Token;
 use crate::ring::Cqe;
 use crate::ring::abi::NOTIF_USAGE_ZC_COPIED;
 
@@ -33,49 +34,18 @@ use crate::ring::abi::NOTIF_USAGE_ZC_COPIED;
 /// the operation cancelled and can arm it again: a bound on memory.
 pub(super) const MAX_SHOTS: usize = 1024;
 
-/// Marks the `user_data` of a cancel. Slab indices stay below: so many operations do not fit in memory.
-const CANCEL: u32 = 1 << 31;
-
-/// Names an operation in flight: slab index below, generation above.
-///
-/// The generation makes a cancel that the kernel acts on late miss the next operation in the same slot, and
-/// a completion that names no live operation recognisable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    index: u32,
-    generation: u32,
-}
-
-impl Token {
-    pub(super) fn user_data(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-
-    pub(super) fn from_user_data(user_data: u64) -> Token {
-        Token { index: user_data as u32 & !CANCEL, generation: (user_data >> 32) as u32 }
-    }
-
-    /// For the submission that cancels the operation.
-    pub(super) fn cancel_user_data(self) -> u64 {
-        self.user_data() | u64::from(CANCEL)
-    }
-
-    /// Whether the completion is that of a cancel, and not of the operation itself.
-    pub(super) fn names_cancel(user_data: u64) -> bool {
-        user_data as u32 & CANCEL != 0
-    }
-}
-
 /// Who wants the result.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// A future does; the waker is that of its task, once it was polled.
-    Waiting(Option<Waker>),
+    /// A future does.
+    Waiting,
     /// The final completion is in; a future has yet to take it.
     Finished,
     /// Nobody; the kernel has yet to finish.
     Abandoned,
 }
 
+/// One cache line and a word: there are as many as operations in flight, and each is fetched once or twice.
 pub(super) struct Slot {
     generation: u32,
     state: State,
@@ -83,31 +53,91 @@ pub(super) struct Slot {
     cancel_on_drop: bool,
     /// Whether the final completion was seen.
     done: bool,
-    /// Whether the future waits for the result alone, and not for what was lent.
-    early: bool,
-    /// The result of an operation that completes once.
-    result: Option<Cqe>,
-    /// What the notification of a zero-copy send said.
-    notification: Option<i32>,
-    /// Completions of a multishot operation that nobody has taken yet.
-    shots: VecDeque<Cqe>,
+    /// The task of the future that waits, once it was polled.
+    waker: Option<Waker>,
     payload: Payload,
+    got: Got,
     /// The membership in a scope, until the final completion.
     member: Option<Member>,
+}
+
+/// What has come.
+enum Got {
+    Nothing {
+        /// Whether the future waits for the result alone, and not for what was lent.
+        early: bool,
+    },
+    /// The result of an operation that completes once.
+    Result {
+        cqe: Cqe,
+        early: bool,
+        /// Whether the notification of a zero-copy send has come, and whether it said that there was a copy.
+        notified: Option<bool>,
+    },
+    /// Completions of a multishot operation that nobody has taken yet.
+    #[expect(
+        clippy::box_collection,
+        reason = "a queue in place would make every slot half as large again"
+    )]
+    Shots(Box<VecDeque<Cqe>>),
+}
+
+const _: () = assert!(size_of::<Slot>() <= 80);
+
+impl Got {
+    /// The future is polled, for the result alone or for the operation as a whole.
+    fn set_early(&mut self, is_early: bool) {
+        if let Got::Nothing { early } | Got::Result { early, .. } = self {
+            *early = is_early;
+        }
+    }
+
+    fn next_shot(&mut self) -> Option<Cqe> {
+        match self {
+            Got::Shots(shots) => shots.pop_front(),
+            _ => None,
+        }
+    }
+
+    fn shots(&self) -> usize {
+        match self {
+            Got::Shots(shots) => shots.len(),
+            _ => 0,
+        }
+    }
 }
 
 impl Slot {
     /// The operation and its result, for an operation that completes once.
     pub(super) fn into_parts(self) -> (Payload, End) {
-        // A zero-copy send whose only completion is a notification does not exist, but a panic here would be
-        // worse than a made-up success of nothing.
-        let cqe = self.result.unwrap_or_default();
-        (self.payload, End { cqe, notification: self.notification })
+        let end = match self.got {
+            Got::Result { cqe, notified, .. } => {
+                let said = |copied| if copied { NOTIF_USAGE_ZC_COPIED as i32 } else { 0 };
+                End { cqe, notification: notified.map(said) }
+            }
+            // A zero-copy send whose only completion is a notification does not exist, but a panic here would
+            // be worse than a made-up success of nothing.
+            Got::Nothing { .. } | Got::Shots(_) => End::default(),
+        };
+        (self.payload, end)
+    }
+
+    /// The result of an operation that completes once.
+    fn result(&self) -> Option<Cqe> {
+        match self.got {
+            Got::Result { cqe, .. } => Some(cqe),
+            Got::Nothing { .. } | Got::Shots(_) => None,
+        }
+    }
+
+    /// Whether something has come that the future has not taken, beside its end.
+    fn has_news(&self) -> bool {
+        self.got.shots() > 0 || matches!(self.got, Got::Result { early: true, .. })
     }
 
     /// Whether a cancel can do anything: not once there is a result, and only a notification to come.
     fn can_be_cancelled(&self) -> bool {
-        !self.done && self.result.is_none()
+        !self.done && self.result().is_none()
     }
 }
 
@@ -191,17 +221,16 @@ impl Slots {
     /// A slot for an operation about to be submitted.
     pub(super) fn insert(&mut self, payload: Payload, cancel_on_drop: bool) -> Token {
         self.generation = self.generation.wrapping_add(1);
+        let many = payload.shot().is_some();
         let index = self.slab.insert(Slot {
             generation: self.generation,
-            state: State::Waiting(None),
+            state: State::Waiting,
             cancel_queued: false,
             cancel_on_drop,
             done: false,
-            early: false,
-            result: None,
-            notification: None,
-            shots: VecDeque::new(),
+            waker: None,
             payload,
+            got: if many { Got::Shots(Box::default()) } else { Got::Nothing { early: false } },
             member: None,
         });
         let short_of = self.slab.capacity().saturating_sub(self.cancels.len());
@@ -233,25 +262,33 @@ impl Slots {
             self.strangers += 1;
             return;
         };
-        if slot.payload.shot().is_some() {
-            slot.shots.push_back(cqe);
-        } else if cqe.notification() {
-            slot.notification = Some(cqe.raw_result());
-        } else if slot.result.is_none() {
-            slot.result = Some(cqe);
-        }
-        slot.done = !cqe.more();
-        let (done, once) = (slot.done, slot.payload.shot().is_none());
-        let overfull = !done && slot.shots.len() >= MAX_SHOTS;
-        let action = match &mut slot.state {
-            // The first stage of a zero-copy send: who waits for the buffer is told when that is back.
-            _ if once && !done && !slot.early => None,
-            State::Waiting(waker) => {
-                let waker = waker.take();
+        let copied = cqe.notification() && cqe.raw_result() as u32 & NOTIF_USAGE_ZC_COPIED != 0;
+        let done = !cqe.more();
+        slot.done = done;
+        let (not_yet, overfull) = match &mut slot.got {
+            Got::Shots(shots) => {
+                shots.push_back(cqe);
+                (false, !done && shots.len() >= MAX_SHOTS)
+            }
+            Got::Nothing { early } if !cqe.notification() => {
+                let early = *early;
+                slot.got = Got::Result { cqe, early, notified: None };
+                // Who waits for the buffer of a zero-copy send is told when that is back.
+                (!early, false)
+            }
+            Got::Result { notified, .. } if cqe.notification() => {
+                *notified = Some(copied);
+                (true, false)
+            }
+            Got::Nothing { .. } | Got::Result { .. } => (true, false),
+        };
+        let action = match slot.state {
+            _ if not_yet && !done => None,
+            State::Waiting => {
                 if done {
                     slot.state = State::Finished;
                 }
-                waker.map(Action::Wake)
+                slot.waker.take().map(Action::Wake)
             }
             State::Abandoned => Some(Action::Settle(token)),
             State::Finished => None,
@@ -263,9 +300,7 @@ impl Slots {
         if done {
             self.in_kernel -= 1;
         }
-        if cqe.notification() && cqe.raw_result() as u32 & NOTIF_USAGE_ZC_COPIED != 0 {
-            self.copied += 1;
-        }
+        self.copied += u64::from(copied);
         if overfull {
             self.queue_cancel(token);
         }
@@ -274,10 +309,12 @@ impl Slots {
     /// The submission could not be pushed: `result`, which says why, is its final completion.
     pub(super) fn fail(&mut self, token: Token, result: Cqe) {
         let Some(slot) = self.get(token) else { return };
-        if slot.payload.shot().is_some() {
-            slot.shots.push_back(result);
+        match &mut slot.got {
+            Got::Shots(shots) => shots.push_back(result),
+            Got::Nothing { .. } | Got::Result { .. } => {
+                slot.got = Got::Result { cqe: result, early: false, notified: None };
+            }
         }
-        slot.result = Some(result);
         slot.done = true;
         slot.state = State::Finished;
         self.in_kernel -= 1;
@@ -286,10 +323,10 @@ impl Slots {
     /// The future of an operation that completes once was polled.
     pub(super) fn poll(&mut self, token: Token, waker: &Waker) -> Polled {
         let Some(slot) = self.get(token) else { return Polled::Pending };
-        slot.early = false;
-        match &slot.state {
-            State::Finished => Polled::Done(self.take(token)),
-            State::Waiting(Some(known)) if known.will_wake(waker) => Polled::Pending,
+        slot.got.set_early(false);
+        match (slot.state, &slot.waker) {
+            (State::Finished, _) => Polled::Done(self.take(token)),
+            (State::Waiting, Some(known)) if known.will_wake(waker) => Polled::Pending,
             _ => Polled::NeedsWaker,
         }
     }
@@ -297,11 +334,11 @@ impl Slots {
     /// The future was polled for the result alone.
     pub(super) fn poll_result(&mut self, token: Token, waker: &Waker) -> PolledResult {
         let Some(slot) = self.get(token) else { return PolledResult::Pending };
-        slot.early = true;
-        match (&slot.state, slot.result) {
-            (_, Some(result)) => PolledResult::Known(result),
-            (State::Finished, None) => PolledResult::Known(Cqe::default()),
-            (State::Waiting(Some(known)), None) if known.will_wake(waker) => PolledResult::Pending,
+        slot.got.set_early(true);
+        match (slot.result(), slot.state, &slot.waker) {
+            (Some(result), ..) => PolledResult::Known(result),
+            (None, State::Finished, _) => PolledResult::Known(Cqe::default()),
+            (None, _, Some(known)) if known.will_wake(waker) => PolledResult::Pending,
             _ => PolledResult::NeedsWaker,
         }
     }
@@ -309,12 +346,12 @@ impl Slots {
     /// The stream of a multishot operation was polled.
     pub(super) fn poll_shot(&mut self, token: Token, waker: &Waker) -> PolledShot {
         let Some(slot) = self.get(token) else { return PolledShot::Pending };
-        if let (Some(cqe), Some(shot)) = (slot.shots.pop_front(), slot.payload.shot()) {
+        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(), slot.payload.shot()) {
             return PolledShot::Shot(shot, cqe);
         }
-        match &slot.state {
-            State::Finished => PolledShot::Ended(self.take(token)),
-            State::Waiting(Some(known)) if known.will_wake(waker) => PolledShot::Pending,
+        match (slot.state, &slot.waker) {
+            (State::Finished, _) => PolledShot::Ended(self.take(token)),
+            (State::Waiting, Some(known)) if known.will_wake(waker) => PolledShot::Pending,
             _ => PolledShot::NeedsWaker,
         }
     }
@@ -324,10 +361,8 @@ impl Slots {
     /// what the task waits for has come.
     pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Result<Option<Waker>, Waker> {
         match self.get(token) {
-            Some(Slot { state: State::Waiting(known), shots, early, result, .. })
-                if shots.is_empty() && !(*early && result.is_some()) =>
-            {
-                Ok(known.replace(waker))
+            Some(slot) if slot.state == State::Waiting && !slot.has_news() => {
+                Ok(slot.waker.replace(waker))
             }
             _ => Err(waker),
         }
@@ -337,9 +372,10 @@ impl Slots {
     pub(super) fn on_drop(&mut self, token: Token) -> Dropped {
         let Some(slot) = self.get(token) else { return Dropped::Later(None) };
         let cancel = slot.cancel_on_drop;
-        slot.early = false;
+        slot.got.set_early(false);
+        let waker = slot.waker.take();
         match mem::replace(&mut slot.state, State::Abandoned) {
-            State::Waiting(waker) => {
+            State::Waiting => {
                 if cancel {
                     self.queue_cancel(token);
                 }
@@ -353,7 +389,7 @@ impl Slots {
     /// The next thing to hand to an abandoned operation.
     pub(super) fn settle(&mut self, token: Token) -> Settled {
         let Some(slot) = self.get(token) else { return Settled::Nothing };
-        if let (Some(cqe), Some(shot)) = (slot.shots.pop_front(), slot.payload.shot()) {
+        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(), slot.payload.shot()) {
             return Settled::Shot(shot, cqe);
         }
         if slot.done { Settled::Last(self.take(token)) } else { Settled::Nothing }
