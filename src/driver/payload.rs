@@ -69,12 +69,14 @@ impl Drop for Block {
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     free: [Vec<Block>; SIZES.len()],
+    lent: usize,
 }
 
 impl Pool {
     /// A block for a `T`: a pooled one if it fits there, else one of its own size.
     pub(super) fn block_for<T>(&mut self) -> Block {
         let (layout, class) = const { block_layout::<T>() };
+        self.lent += 1;
         if let Some(block) = class.and_then(|class| self.free[class].pop()) {
             return block;
         }
@@ -85,8 +87,19 @@ impl Pool {
         }
     }
 
+    /// Blocks that were taken and have not come back.
+    pub(super) fn lent(&self) -> usize {
+        self.lent
+    }
+
+    /// A block was freed where it was, by a panic.
+    pub(super) fn lose(&mut self) {
+        self.lent -= 1;
+    }
+
     /// Keeps a block for the next operation; frees it if it is of odd size or there are enough.
     pub(super) fn give_back(&mut self, block: Block) {
+        self.lent -= 1;
         if let Some(free) = block.class.map(|class| &mut self.free[class]) {
             if free.len() < MAX_FREE_BLOCKS {
                 free.push(block);

@@ -22,6 +22,7 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 /// until the user may have no more threads; and for file work four a core, which would be one more thing that
 /// differs from machine to machine.
 const MAX_WORKERS: WorkerLimits = WorkerLimits { bounded: 32, unbounded: 128 };
+
 /// Enough for a burst of look-ups of which some hang; an idle thread costs some kilobytes, and that not for long.
 const MAX_BLOCKING_THREADS: usize = 64;
 
