@@ -6,7 +6,7 @@ use super::Runtime;
 use crate::blocking::Pool;
 use crate::driver::Driver;
 use crate::pool::PoolSetup;
-use crate::ring::{Kernel, Setup, SetupError, WorkerLimits};
+use crate::ring::{Kernel, Ring, Setup, SetupError, WorkerLimits};
 
 /// Submissions that fit in one turn of the loop before an extra system call; small, because batches of 20 to
 /// 64 bring all there is to gain, and bigger ones fall out of the cache.
@@ -14,6 +14,9 @@ const ENTRIES: u32 = 256;
 
 /// Completions that fit. More are kept by the kernel, at 3.5 times the cost; the queue costs 16 bytes each.
 const CQ_ENTRIES: u32 = 4096;
+
+/// Submissions that a queue has room for at least when memory is short: with the completions, two pages.
+const LEAST_ENTRIES: u32 = 8;
 
 /// How long teardown waits for operations that the kernel does not let go.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
@@ -42,6 +45,8 @@ const BLOCKING_IDLE_LIMIT: Duration = Duration::from_secs(10);
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder {
     setup: Setup,
+    /// Whether the sizes of the queues are ours to choose.
+    any_sizes: bool,
     kernel: Option<Box<dyn Kernel>>,
     buf_pool: PoolSetup,
     shutdown_limit: Duration,
@@ -54,6 +59,7 @@ impl Builder {
     pub(super) fn new() -> Builder {
         Builder {
             setup: Setup::new(ENTRIES).cq_entries(CQ_ENTRIES),
+            any_sizes: true,
             kernel: None,
             buf_pool: PoolSetup::new(),
             shutdown_limit: SHUTDOWN_LIMIT,
@@ -67,6 +73,7 @@ impl Builder {
     /// in one system call. It limits neither tasks nor operations in flight.
     pub fn entries(mut self, entries: u32) -> Builder {
         self.setup = self.setup.entries(entries);
+        self.any_sizes = false;
         self
     }
 
@@ -74,6 +81,7 @@ impl Builder {
     /// but cost 3.5 times as much.
     pub fn cq_entries(mut self, cq_entries: u32) -> Builder {
         self.setup = self.setup.cq_entries(cq_entries);
+        self.any_sizes = false;
         self
     }
 
@@ -138,12 +146,16 @@ impl Builder {
 
     /// Makes the runtime, on the thread that is to run it.
     ///
+    /// Where memory is short, the queues get smaller, unless their sizes were asked for. A user may lock 64 KiB
+    /// on some machines (`RLIMIT_MEMLOCK`), and Linux before 5.12 charges queues to that, as 6.18 was seen to.
+    ///
     /// # Errors
     ///
     /// When this process gets no io_uring; the error says why that is likely so and what to do.
     pub fn build(self) -> Result<Runtime, SetupError> {
         let ring = match self.kernel {
             Some(kernel) => self.setup.build_on(kernel)?,
+            None if self.any_sizes => smaller_if_need_be(&self.setup)?,
             None => self.setup.build()?,
         };
         // A kernel that knows no limit, or a sandbox that forbids to set it, is no reason not to run.
@@ -152,4 +164,20 @@ impl Builder {
         let driver = Driver::new(ring, self.spin_limit)?;
         Ok(Runtime::on(driver, blocking, self.buf_pool, self.shutdown_limit))
     }
+}
+
+/// Makes a ring with queues half, a quarter, an eighth, … as large where there is no memory for larger ones.
+fn smaller_if_need_be(setup: &Setup) -> Result<Ring, SetupError> {
+    let mut made = setup.build();
+    let mut divisor = 2;
+    while made.as_ref().is_err_and(is_out_of_memory) && ENTRIES / divisor >= LEAST_ENTRIES {
+        let smaller = setup.clone().entries(ENTRIES / divisor).cq_entries(CQ_ENTRIES / divisor);
+        made = smaller.build();
+        divisor *= 2;
+    }
+    made
+}
+
+fn is_out_of_memory(error: &SetupError) -> bool {
+    error.raw_os_error() == Some(libc::ENOMEM)
 }
