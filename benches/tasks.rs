@@ -47,7 +47,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         // `cargo test` runs benches too, without `--bench`.
-        [] => Ok(println!("This is no test. To measure: cargo bench --bench tasks")),
+        [] => {
+            println!("This is no test. To measure: cargo bench --bench tasks");
+            Ok(())
+        }
         ["--ops", count, name] => run_once(count, name),
         ref words => measure(words),
     };

@@ -78,6 +78,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("op/socket.rs", "socket(2) returns a new descriptor"),
     ("op/read.rs", "read(2) fills as many bytes as it returns"),
     ("op/recv.rs", "recv(2) fills as many bytes as it returns"),
+    (
+        "task/raw/",
+        "a task in one allocation: the parts that never leave the thread are touched there alone",
+    ),
     ("sim/mod.rs", "implements a kernel"),
     ("sim/registered.rs", "implements what a kernel registers with"),
     ("sim/memory.rs", "addresses in submissions are lent to us: the push contract"),
