@@ -211,7 +211,7 @@ fn more_calls_than_one_run_fetches_are_each_served_once() {
 /// Counts its drops, on whichever thread: the memory of a task is freed once, after everybody is done with it.
 #[test]
 fn the_last_of_wakers_here_and_there_frees_the_task_once() {
-    in_every_order("the last waker", Some(3), || {
+    in_every_order("the last waker", Some(2), || {
         let (home, number) = (Home::new(), Arc::new(AtomicUsize::new(0)));
         let (handle, waker) = counting(&home, &number, 1);
         let waking = [0, 1].map(|_| {
