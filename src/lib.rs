@@ -25,6 +25,7 @@
 //! | [`spawn_blocking`] | calls that block, on threads of their own |
 //! | [`Runtime`], [`macro@main`], [`macro@test`] | the loop that runs it all |
 //! | [`buf`] | what can be lent to an operation |
+//! | [`pool`] | buffers that the kernel chooses from when there is data |
 //! | [`op`] | single operations, and how to write one of your own |
 //! | [`ring`] | the bare submission and completion queues, usable without the runtime |
 //! | [`fd`] | shared descriptors |
@@ -51,6 +52,7 @@ pub mod fs;
 pub mod io;
 pub mod net;
 pub mod op;
+pub mod pool;
 pub mod ring;
 mod runtime;
 #[cfg(any(test, feature = "sim"))]

@@ -30,12 +30,15 @@
 
 mod address;
 mod incoming;
+mod incoming_bytes;
 mod socket;
+mod tcp_leased;
 mod tcp_listener;
 mod tcp_stream;
 
 pub use address::{Addresses, ToSocketAddrs};
 pub use incoming::Incoming;
+pub use incoming_bytes::IncomingBytes;
 pub use tcp_listener::TcpListener;
 pub use tcp_stream::TcpStream;
 

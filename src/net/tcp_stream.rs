@@ -51,9 +51,9 @@ use crate::op::{self, LateBytes};
 /// before, in the next turn of the loop as a rule. A *forgotten* future (`std::mem::forget`) keeps the
 /// connection open.
 pub struct TcpStream {
-    socket: Socket,
+    pub(super) socket: Socket,
     /// Receives go one at a time; what came for a dropped future waits here.
-    receiving: Lane<LateBytes>,
+    pub(super) receiving: Lane<LateBytes>,
     /// Sends go one at a time.
     sending: Lane<()>,
 }

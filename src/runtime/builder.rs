@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Runtime;
 use crate::blocking::Pool;
+use crate::pool::PoolSetup;
 use crate::ring::{Kernel, Setup, SetupError, WorkerLimits};
 
 /// Submissions that fit in one turn of the loop before an extra system call; small, because batches of 20 to
@@ -20,6 +21,7 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 /// until the user may have no more threads; and for file work four a core, which would be one more thing that
 /// differs from machine to machine.
 const MAX_WORKERS: WorkerLimits = WorkerLimits { bounded: 32, unbounded: 128 };
+
 /// Enough for a burst of look-ups of which some hang; an idle thread costs some kilobytes, and that not for long.
 const MAX_BLOCKING_THREADS: usize = 64;
 
@@ -40,6 +42,7 @@ const BLOCKING_IDLE_LIMIT: Duration = Duration::from_secs(10);
 pub struct Builder {
     setup: Setup,
     kernel: Option<Box<dyn Kernel>>,
+    buf_pool: PoolSetup,
     shutdown_limit: Duration,
     max_workers: WorkerLimits,
     max_blocking_threads: usize,
@@ -50,6 +53,7 @@ impl Builder {
         Builder {
             setup: Setup::new(ENTRIES).cq_entries(CQ_ENTRIES),
             kernel: None,
+            buf_pool: PoolSetup::new(),
             shutdown_limit: SHUTDOWN_LIMIT,
             max_workers: MAX_WORKERS,
             max_blocking_threads: MAX_BLOCKING_THREADS,
@@ -81,6 +85,13 @@ impl Builder {
     /// operations is leaked, never freed. [`Duration::MAX`] waits for ever.
     pub fn shutdown_limit(mut self, shutdown_limit: Duration) -> Builder {
         self.shutdown_limit = shutdown_limit;
+        self
+    }
+
+    /// The pool that leased receives take their buffers from, made when the first of them is polled; see
+    /// [`pool`](crate::pool). By default 64 buffers of 16 KiB, up to 2,048.
+    pub fn buf_pool(mut self, buf_pool: PoolSetup) -> Builder {
+        self.buf_pool = buf_pool;
         self
     }
 
@@ -123,6 +134,6 @@ impl Builder {
         // A kernel that knows no limit, or a sandbox that forbids to set it, is no reason not to run.
         let _ = ring.limit_workers(self.max_workers);
         let blocking = Pool::new(self.max_blocking_threads, BLOCKING_IDLE_LIMIT);
-        Runtime::on(ring, blocking, self.shutdown_limit)
+        Runtime::on(ring, blocking, self.buf_pool, self.shutdown_limit)
     }
 }

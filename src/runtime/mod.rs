@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::blocking::Pool;
 use crate::driver::{Driver, Unpark, Wait};
+use crate::pool::{BufPool, DefaultPool, PoolSetup, PoolStats};
 use crate::ring::{Ring, SetupError, SetupReport};
 use crate::task::{self, Executor, JoinHandle};
 use crate::time::Timers;
@@ -55,6 +56,7 @@ pub struct Runtime {
     executor: Rc<Executor>,
     timers: Rc<Timers>,
     blocking: Rc<Pool>,
+    buf_pool: Rc<DefaultPool>,
     shutdown_limit: Duration,
 }
 
@@ -79,13 +81,19 @@ impl Runtime {
         Builder::new()
     }
 
-    fn on(ring: Ring, blocking: Pool, shutdown_limit: Duration) -> Result<Runtime, SetupError> {
+    fn on(
+        ring: Ring,
+        blocking: Pool,
+        buf_pool: PoolSetup,
+        shutdown_limit: Duration,
+    ) -> Result<Runtime, SetupError> {
         let driver = Driver::new(ring)?;
         let unpark: Arc<dyn task::Unpark> = driver.unpark();
         let executor = Executor::new(unpark);
         let clock = Rc::clone(&driver);
         let timers = Timers::new(Box::new(move || clock.now()));
-        Ok(Runtime { driver, executor, timers, blocking: Rc::new(blocking), shutdown_limit })
+        let (blocking, buf_pool) = (Rc::new(blocking), DefaultPool::new(buf_pool));
+        Ok(Runtime { driver, executor, timers, blocking, buf_pool, shutdown_limit })
     }
 
     /// Runs `main` to its end, and meanwhile every task that was spawned.
@@ -131,7 +139,7 @@ impl Runtime {
     }
 
     fn enter(&self) -> context::Entered {
-        context::enter(&self.driver, &self.executor, &self.timers, &self.blocking)
+        context::enter(&self.driver, &self.executor, &self.timers, &self.blocking, &self.buf_pool)
     }
 
     /// Adds a task, to be run by the next [`block_on`](Runtime::block_on).
@@ -152,8 +160,12 @@ impl Runtime {
             lost_completions: lost,
             in_flight: self.driver.in_flight(),
             slots_in_use: self.driver.slots_in_use(),
+            blocks_in_use: self.driver.blocks_in_use(),
+            timers: self.timers.count(),
+            tasks: self.executor.tasks(),
             strange_completions: self.driver.strangers(),
             blocking_threads: self.blocking.threads(),
+            buf_pool: self.buf_pool.made().map(BufPool::stats),
         }
     }
 
@@ -215,8 +227,16 @@ pub struct Metrics {
     pub in_flight: usize,
     /// Operations in flight, and finished ones whose result nobody has taken.
     pub slots_in_use: usize,
+    /// Memory of operations that is not free for others: one block for each slot in use.
+    pub blocks_in_use: usize,
+    /// Alarms that are set.
+    pub timers: usize,
+    /// Tasks that have not ended.
+    pub tasks: usize,
     /// Completions that named no live operation: a bug of the kernel or of this crate.
     pub strange_completions: u64,
     /// Threads for calls that block, idle ones included; see [`spawn_blocking`](crate::spawn_blocking).
     pub blocking_threads: usize,
+    /// The runtime's own [pool](crate::pool) of buffers; none before it was first used.
+    pub buf_pool: Option<PoolStats>,
 }

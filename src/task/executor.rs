@@ -98,6 +98,11 @@ impl Executor {
         self.has_ready()
     }
 
+    /// Tasks that have not ended.
+    pub(crate) fn tasks(&self) -> usize {
+        self.core.tasks.borrow().len()
+    }
+
     /// Whether a task or the main future waits to be polled.
     pub(crate) fn has_ready(&self) -> bool {
         !self.core.ready.borrow().is_empty()
