@@ -21,8 +21,11 @@
 //! | [`io`] | reading and writing with owned buffers in general; errors that name what was attempted |
 //! | [`time`] | sleeps, timeouts, intervals |
 //! | [`task`] | [`spawn`], join handles, aborting |
+//! | [`fn@scope`], [`cancellable`] | tasks and operations that end together; buffers back from what is cancelled |
+//! | [`spawn_blocking`] | calls that block, on threads of their own |
 //! | [`Runtime`], [`macro@main`], [`macro@test`] | the loop that runs it all |
 //! | [`buf`] | what can be lent to an operation |
+//! | [`pool`] | buffers that the kernel chooses from when there is data |
 //! | [`op`] | single operations, and how to write one of your own |
 //! | [`ring`] | the bare submission and completion queues, usable without the runtime |
 //! | [`fd`] | shared descriptors |
@@ -41,6 +44,7 @@
 //! place until the kernel is done with it. What a stream had already delivered to a dropped receive or
 //! accept goes to the next one. So `select!` on a receive is safe.
 
+mod blocking;
 pub mod buf;
 mod driver;
 pub mod fd;
@@ -48,6 +52,7 @@ pub mod fs;
 pub mod io;
 pub mod net;
 pub mod op;
+pub mod pool;
 pub mod ring;
 mod runtime;
 #[cfg(any(test, feature = "sim"))]
@@ -56,7 +61,10 @@ mod sys;
 pub mod task;
 pub mod time;
 
-pub use runtime::{Builder, Metrics, Runtime, ShutdownReport};
+pub use blocking::spawn_blocking;
+pub use runtime::{
+    Builder, Cancellable, Canceller, Metrics, Runtime, Scope, ShutdownReport, cancellable, scope,
+};
 pub use task::spawn;
 pub use uring_macros::{main, test};
 

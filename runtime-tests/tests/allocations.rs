@@ -1,13 +1,14 @@
 //! What an operation costs beside its work: no allocation, and a part of one system call.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::OpenOptions;
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use futures::FutureExt;
 use futures::future::join;
+use futures::{FutureExt, StreamExt};
 use runtime_tests::{TempDir, on_every_kernel, on_linux, one_turn, scale, steps};
 use uring::fd::Fd;
 use uring::net::{TcpListener, TcpStream};
@@ -155,6 +156,40 @@ fn a_recv_that_waits_allocates_nothing() {
             let ((_, sent), (count, received)) = (sent.expect("sent"), received.expect("received"));
             assert_eq!(count, 64);
             bufs.set(Some((sent, received)));
+        });
+    });
+}
+
+#[test]
+fn a_leased_recv_and_the_send_of_what_it_brought_allocate_nothing() {
+    on_linux(|runtime| {
+        let (client, server) = runtime.block_on(pair());
+        let buf = Cell::new(Some(vec![7; 64]));
+        allocates_nothing(runtime, async |_| {
+            let taken = buf.take().expect("the buffer came back");
+            let (_, taken) = client.send_all(taken).await.expect("sent");
+            let bytes = server.recv_leased().await.expect("received");
+            server.send_all(bytes).await.expect("sent");
+            let (_, taken) = client.recv_exact(taken).await.expect("received");
+            buf.set(Some(taken));
+        });
+    });
+}
+
+#[test]
+fn a_stream_of_leased_bytes_allocates_nothing() {
+    on_linux(|runtime| {
+        let (client, server) = runtime.block_on(pair());
+        let incoming = runtime.block_on(async { server.incoming_bytes().expect("a pool") });
+        let (incoming, buf) = (RefCell::new(incoming), Cell::new(Some(vec![7; 64])));
+        allocates_nothing(runtime, async |_| {
+            let taken = buf.take().expect("the buffer came back");
+            let (_, taken) = client.send_all(taken).await.expect("sent");
+            let next = poll_fn(|context| incoming.borrow_mut().poll_next_unpin(context)).await;
+            let bytes = next.expect("not the end").expect("received");
+            server.send_all(bytes).await.expect("sent");
+            let (_, taken) = client.recv_exact(taken).await.expect("received");
+            buf.set(Some(taken));
         });
     });
 }

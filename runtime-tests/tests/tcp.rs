@@ -302,6 +302,41 @@ fn close_ends_though_a_dropped_recv_is_still_in_flight_and_the_peer_receives_the
     });
 }
 
+/// `req_15`
+#[test]
+#[cfg_attr(miri, ignore = "leaks on purpose")]
+fn close_ends_though_a_recv_was_forgotten_and_the_peer_receives_the_end() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let (client, server) = pair().await;
+            let mut forgotten = Box::pin(client.recv([0; 8]));
+            assert!(runtime_tests::poll_once(&mut forgotten).is_none());
+            yield_now().await;
+            std::mem::forget(forgotten);
+            client.close().await.expect("closed");
+            assert_eq!(server.recv([0; 8]).await.expect("the end").0, 0);
+        });
+    });
+}
+
+/// `req_15`
+#[test]
+fn a_task_that_shuts_a_shared_stream_down_ends_the_receive_of_another_and_the_peer_receives_the_end()
+ {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let (client, server) = pair().await;
+            let client = Rc::new(client);
+            let shared = Rc::clone(&client);
+            let reader = uring::spawn(async move { shared.recv([0; 8]).await.map(|(n, _)| n) });
+            yield_now().await;
+            client.shutdown(Shutdown::Both).await.expect("shut down");
+            assert_eq!(reader.await.expect("a task").expect("the end"), 0);
+            assert_eq!(server.recv([0; 8]).await.expect("the end").0, 0);
+        });
+    });
+}
+
 #[test]
 fn a_stream_that_is_dropped_with_a_recv_in_flight_closes() {
     on_every_kernel(|runtime, _| {

@@ -35,6 +35,7 @@ use std::time::Instant;
 use crate::ring::{Cqe, Entry, Ring, SetupError, SqeFlags, Step};
 use crate::sys::syscall;
 
+mod cancel_scope;
 pub(crate) mod current;
 mod in_flight;
 mod op;
@@ -47,9 +48,9 @@ mod tests;
 mod turn;
 mod unpark;
 
+pub(crate) use cancel_scope::{CancelScope, Joined, Member};
 pub use in_flight::{InFlight, Shots};
 pub use op::{Completion, MultiOp, Op};
-pub use teardown::ShutdownReport;
 pub(crate) use turn::Wait;
 pub(crate) use unpark::Unpark;
 
@@ -113,6 +114,11 @@ impl Driver {
         self.ring.borrow().as_ref().map(look)
     }
 
+    /// Whether this is the process that made the ring.
+    pub(crate) fn is_in_its_process(&self) -> bool {
+        self.with_ring(Ring::is_in_its_process).unwrap_or(true)
+    }
+
     /// Operations whose final completion is still to come.
     pub(crate) fn in_flight(&self) -> usize {
         self.slots.borrow().in_kernel()
@@ -142,13 +148,19 @@ impl Driver {
         Shots::new(Rc::clone(self), self.launch(payload, sqe, true))
     }
 
-    fn launch(&self, payload: Payload, sqe: Entry, cancel_on_drop: bool) -> Token {
+    fn launch(self: &Rc<Driver>, payload: Payload, sqe: Entry, cancel_on_drop: bool) -> Token {
         let token = self.slots.borrow_mut().insert(payload, cancel_on_drop);
         let sqe = sqe.user_data(token.user_data());
         let pushed = if is_on_its_own(&sqe) { self.push(sqe) } else { Err(errno(libc::EINVAL)) };
         if let Err(error) = pushed {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
             self.slots.borrow_mut().fail(token, Cqe::new(op::UNSUBMITTED, -errno, 0));
+        } else if let Some(scope) = cancel_scope::current() {
+            let member = scope.join_operation(self, token);
+            self.slots.borrow_mut().set_member(token, member);
+            if scope.is_cancelled() {
+                self.cancel_unless_it_must_happen(token);
+            }
         }
         token
     }
@@ -184,6 +196,12 @@ impl Driver {
     /// Asks the kernel to cancel an operation, with the next turn.
     fn cancel(&self, token: Token) {
         self.slots.borrow_mut().queue_cancel(token);
+    }
+
+    /// As [`Driver::cancel`], for whoever cancels operations without knowing them: one that must happen
+    /// ([`Op::CANCEL_ON_DROP`]) is left alone.
+    fn cancel_unless_it_must_happen(&self, token: Token) {
+        self.slots.borrow_mut().queue_cancel_if_it_may(token);
     }
 
     /// Polls an operation that completes once.

@@ -23,6 +23,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
+use super::cancel_scope::Member;
 use super::payload::{Payload, Shot};
 use crate::ring::Cqe;
 
@@ -85,6 +86,8 @@ pub(super) struct Slot {
     /// Completions of a multishot operation that nobody has taken yet.
     shots: VecDeque<Cqe>,
     payload: Payload,
+    /// The membership in a scope, until the final completion.
+    member: Option<Member>,
 }
 
 impl Slot {
@@ -102,6 +105,8 @@ pub(super) enum Action {
     Wake(Waker),
     /// An abandoned operation has completions to hand to its `abandoned`.
     Settle(Token),
+    /// An operation has ended, which its scope may be waiting for: drop the membership.
+    Leave(Member),
 }
 
 /// What a poll finds.
@@ -171,6 +176,7 @@ impl Slots {
             result: None,
             shots: VecDeque::new(),
             payload,
+            member: None,
         });
         let short_of = self.slab.capacity().saturating_sub(self.cancels.len());
         self.cancels.reserve(short_of);
@@ -187,12 +193,19 @@ impl Slots {
         self.slab.remove(token.index as usize)
     }
 
-    /// A completion came.
-    pub(super) fn on_cqe(&mut self, cqe: Cqe) -> Option<Action> {
+    /// An operation that was just submitted belongs to a scope.
+    pub(super) fn set_member(&mut self, token: Token, member: Member) {
+        if let Some(slot) = self.get(token) {
+            slot.member = Some(member);
+        }
+    }
+
+    /// A completion came; what it asks for goes behind the other actions.
+    pub(super) fn on_cqe(&mut self, cqe: Cqe, actions: &mut VecDeque<Action>) {
         let token = Token::from_user_data(cqe.user_data());
         let Some(slot) = self.get(token).filter(|slot| !slot.done) else {
             self.strangers += 1;
-            return None;
+            return;
         };
         if slot.payload.shot().is_some() {
             slot.shots.push_back(cqe);
@@ -215,13 +228,16 @@ impl Slots {
             State::Abandoned => Some(Action::Settle(token)),
             State::Finished => None,
         };
+        let member = if done { slot.member.take() } else { None };
+        actions.extend(action);
+        // Behind the other action: who waits for the scope finds what it did.
+        actions.extend(member.map(Action::Leave));
         if done {
             self.in_kernel -= 1;
         }
         if overfull {
             self.queue_cancel(token);
         }
-        action
     }
 
     /// The submission could not be pushed: `result`, which says why, is its final completion.
@@ -302,6 +318,13 @@ impl Slots {
             if !slot.done && !mem::replace(&mut slot.cancel_queued, true) {
                 self.cancels.push_back(token);
             }
+        }
+    }
+
+    /// As [`Slots::queue_cancel`], unless the operation is one that dropping its future does not cancel.
+    pub(super) fn queue_cancel_if_it_may(&mut self, token: Token) {
+        if self.get(token).is_some_and(|slot| slot.cancel_on_drop) {
+            self.queue_cancel(token);
         }
     }
 

@@ -7,13 +7,6 @@ use std::time::Duration;
 
 use super::{Driver, Wait};
 
-/// What teardown came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShutdownReport {
-    /// Operations the kernel did not finish in time, whose memory was leaked.
-    pub leaked: usize,
-}
-
 impl Driver {
     /// As [`Driver::act`], but goes on after panics; keeps the first one.
     fn act_through(&self, first: &mut Option<Box<dyn Any + Send>>) {
@@ -31,14 +24,14 @@ impl Driver {
 
     /// Cancels everything, waits until the kernel holds nothing, at most for `limit`, and closes the ring.
     /// What the kernel will not let go is leaked together with the ring (rule 4): closing a ring is no
-    /// barrier, the kernel was seen to write afterwards.
+    /// barrier, the kernel was seen to write afterwards. Returns how many operations were leaked.
     ///
     /// # Panics
     ///
     /// When user code did meanwhile, with the first such panic, and after all is done.
-    pub(crate) fn shutdown(&self, limit: Duration) -> ShutdownReport {
+    pub(crate) fn shutdown(&self, limit: Duration) -> usize {
         if self.ring.borrow().is_none() {
-            return ShutdownReport { leaked: self.in_flight() };
+            return self.in_flight();
         }
         // None where the limit ends later than time does: then there is none.
         let deadline = self.now().checked_add(limit);
@@ -67,7 +60,7 @@ impl Driver {
         match panicked {
             // A second panic would abort the process.
             Some(panic) if !std::thread::panicking() => panic::resume_unwind(panic),
-            _ => ShutdownReport { leaked },
+            _ => leaked,
         }
     }
 }

@@ -43,9 +43,15 @@ impl Driver {
     ///
     /// # Panics
     ///
-    /// When called from within itself, or when the kernel refuses the ring for good.
+    /// When called from within itself, in a process that was forked from the ring's, or when the kernel
+    /// refuses the ring for good.
     pub(crate) fn turn(&self, wait: Wait) {
         if let Err(error) = self.try_turn(wait) {
+            assert!(
+                self.is_in_its_process(),
+                "the runtime belongs to the process that this one was forked from: \
+                 make one after the fork"
+            );
             panic!("io_uring_enter failed, the ring cannot go on: {error}");
         }
     }
@@ -70,6 +76,10 @@ impl Driver {
     pub(super) fn enter(&self, wait: Wait) -> io::Result<()> {
         let mut ring = self.ring.borrow_mut();
         let Some(ring) = ring.as_mut() else { return Ok(()) };
+        if !ring.is_in_its_process() {
+            // Nothing that is queued will ever be taken, so there is nothing to go on with.
+            return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
         let limit = match wait {
             Wait::Until(deadline) if self.may_sleep(ring) => {
                 let until = self.retry.get().earlier_of(deadline);
@@ -157,9 +167,7 @@ impl Driver {
     }
 
     fn finish(&self, cqe: Cqe) {
-        if let Some(action) = self.slots.borrow_mut().on_cqe(cqe) {
-            self.actions.borrow_mut().push_back(action);
-        }
+        self.slots.borrow_mut().on_cqe(cqe, &mut self.actions.borrow_mut());
     }
 
     /// The kernel has acted on a cancel. An error says that the operation has ended, or that it is running,
@@ -193,6 +201,7 @@ impl Driver {
             match action {
                 Action::Wake(waker) => waker.wake(),
                 Action::Settle(token) => self.settle(token),
+                Action::Leave(member) => drop(member),
             }
         }
     }

@@ -4,9 +4,51 @@ use std::fmt;
 use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::op::{StatxFields, StatxTimestamp};
+use super::at;
+use crate::op::{self, StatxFields, StatxTimestamp};
+
+/// Describes the file at `path`; follows symbolic links.
+///
+/// `statx(2)`, Linux 5.6. Dropping it in flight does nothing else.
+///
+/// # Errors
+///
+/// Those of the call, with the path.
+pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
+    at("stat", path.as_ref(), op::Statx::path).await.map(Metadata::new)
+}
+
+/// Describes what is at `path`, be it a symbolic link.
+///
+/// `statx(2)` with `AT_SYMLINK_NOFOLLOW`, Linux 5.6. Dropping it in flight does nothing else.
+///
+/// # Errors
+///
+/// Those of the call, with the path.
+pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
+    at("stat", path.as_ref(), op::Statx::link).await.map(Metadata::new)
+}
+
+/// Whether there is something at `path`; a symbolic link that leads nowhere is nothing.
+///
+/// By the time it is known it may have changed: to create what is not there, use
+/// [`File::create_new`](super::File::create_new).
+///
+/// `statx(2)`, Linux 5.6. Dropping it in flight does nothing else.
+///
+/// # Errors
+///
+/// Those of the call that leave it open, such as a directory that may not be searched; with the path.
+pub async fn try_exists(path: impl AsRef<Path>) -> io::Result<bool> {
+    match metadata(path).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
 
 /// What the kernel knows of a file, as [`std::fs::Metadata`] has it and
 /// [`MetadataExt`](std::os::unix::fs::MetadataExt) names it. `statx(2)`.

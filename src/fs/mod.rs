@@ -50,13 +50,17 @@ use crate::fd::Fd;
 use crate::io::OpError;
 use crate::op::{self, Op};
 
+mod directories;
 mod file;
 mod metadata;
+mod names;
 mod open_options;
 mod positioned;
 
+pub use directories::{create_dir, create_dir_all, remove_dir};
 pub use file::File;
-pub use metadata::Metadata;
+pub use metadata::{Metadata, metadata, symlink_metadata, try_exists};
+pub use names::{hard_link, remove_file, rename, symlink};
 pub use open_options::OpenOptions;
 
 /// Reads a whole file.
@@ -137,27 +141,10 @@ pub async fn write<B: IoBuf>(path: impl AsRef<Path>, contents: B) -> BufResult<(
     }
 }
 
-/// Describes the file at `path`; follows symbolic links.
-///
-/// `statx(2)`, Linux 5.6.
-///
-/// # Errors
-///
-/// Those of the call, with the path.
-pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    let path = path.as_ref();
-    let name = c_path(path).map_err(|error| on(path, "stat", error))?;
-    let found = uninterrupted(|| op::Statx::path(name.clone())).await;
-    found.map(Metadata::new).map_err(|error| on(path, "stat", error))
-}
-
 /// Opens `path`. A large file is no error and no descriptor is inherited, whatever the flags say.
 async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Fd> {
     let flags = flags | libc::O_CLOEXEC | libc::O_LARGEFILE;
-    let name = c_path(path).map_err(|error| on(path, "open", error))?;
-    uninterrupted(|| op::OpenAt { at: None, path: name.clone(), flags, mode })
-        .await
-        .map_err(|error| on(path, "open", error))
+    at("open", path, |path| op::OpenAt { at: None, path, flags, mode }).await
 }
 
 /// Submits an operation, again and again while a signal interrupts it.
@@ -176,6 +163,22 @@ where
 fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes())
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the path contains a NUL byte"))
+}
+
+/// Runs an operation on a path, with errors that name both.
+async fn at<T, X>(
+    operation: &'static str,
+    path: &Path,
+    make: impl Fn(CString) -> T,
+) -> io::Result<X>
+where
+    T: Op<Output = io::Result<X>>,
+{
+    let done = match c_path(path) {
+        Ok(name) => uninterrupted(|| make(name.clone())).await,
+        Err(error) => Err(error),
+    };
+    done.map_err(|error| on(path, operation, error))
 }
 
 fn on(path: &Path, operation: &'static str, error: io::Error) -> io::Error {

@@ -2,10 +2,8 @@
 
 use std::io;
 use std::net::{self, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::thread;
 
-use futures::channel::oneshot;
-
+use crate::blocking::{self, AtShutdown};
 use crate::io::OpError;
 
 /// What an argument says of addresses.
@@ -32,9 +30,9 @@ pub enum Addresses {
 /// | `(&str, u16)`, `(String, u16)` | an IP address or a host name, and a port |
 /// | `&str`, `String` | the same as `"host:port"`; IPv6 addresses as `"[::1]:80"` |
 ///
-/// Addresses cost nothing. Names are looked up by `getaddrinfo(3)`, which may block for seconds, so every
-/// look-up runs on a thread of its own that ends with it; when the future that waits for it is dropped, the
-/// answer is dropped too. Programs that look up many names at once should bound how many.
+/// Addresses cost nothing. Names are looked up by `getaddrinfo(3)`, which may block for seconds, so it runs on
+/// one of the runtime's [threads for that](crate::Builder::max_blocking_threads), and waits for one when all are
+/// busy. When the future that waits for it is dropped, the answer is dropped too.
 ///
 /// ```
 /// use uring::net::{Addresses, ToSocketAddrs};
@@ -145,18 +143,13 @@ pub(super) async fn resolve(to: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr
     Ok(found)
 }
 
-/// Asks `getaddrinfo(3)` on a thread of its own.
+/// Asks `getaddrinfo(3)` on a thread for calls that block.
 async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
-    let (answer, answered) = oneshot::channel();
-    thread::Builder::new().name("uring-look-up".into()).spawn(move || {
+    let ask = move || {
         let found = net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), port));
-        // Nobody may be waiting any more: then nobody misses the answer.
-        let _ = answer.send(found.map(Vec::from_iter));
-    })?;
-    match answered.await {
-        Ok(found) => found,
-        Err(oneshot::Canceled) => Err(io::Error::other("the look-up ended without an answer")),
-    }
+        found.map(Vec::from_iter)
+    };
+    blocking::run(AtShutdown::LeaveIt, ask).await?
 }
 
 /// Tries each address until one succeeds; the error is that of the last.

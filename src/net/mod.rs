@@ -7,7 +7,7 @@
 //! goes to the next call on that socket, in order. So both may stand in a `select!`.
 //!
 //! What is no operation of the kernel's ring is a plain system call, and none of those blocks: binding,
-//! options, addresses, `shutdown(2)`. Looking up a name does block, so it runs on a thread of its own; see
+//! options, addresses, `shutdown(2)`. Looking up a name does block, so it runs on a thread for such calls; see
 //! [`ToSocketAddrs`].
 //!
 //! ```
@@ -30,12 +30,15 @@
 
 mod address;
 mod incoming;
+mod incoming_bytes;
 mod socket;
+mod tcp_leased;
 mod tcp_listener;
 mod tcp_stream;
 
 pub use address::{Addresses, ToSocketAddrs};
 pub use incoming::Incoming;
+pub use incoming_bytes::IncomingBytes;
 pub use tcp_listener::TcpListener;
 pub use tcp_stream::TcpStream;
 

@@ -51,9 +51,9 @@ use crate::op::{self, LateBytes};
 /// before, in the next turn of the loop as a rule. A *forgotten* future (`std::mem::forget`) keeps the
 /// connection open.
 pub struct TcpStream {
-    socket: Socket,
+    pub(super) socket: Socket,
     /// Receives go one at a time; what came for a dropped future waits here.
-    receiving: Lane<LateBytes>,
+    pub(super) receiving: Lane<LateBytes>,
     /// Sends go one at a time.
     sending: Lane<()>,
 }
@@ -240,8 +240,13 @@ impl TcpStream {
 
     /// Closes the connection and reports the error, which dropping the stream cannot. `close(2)`, Linux 5.6.
     ///
-    /// Waits until the kernel has let go of operations whose futures were dropped; what it received for them
-    /// is dropped.
+    /// Operations whose futures were dropped, or forgotten, do not hold it up: they are ended by a
+    /// `shutdown(2)` of both directions, and what is received for them is dropped. So the peer receives the end
+    /// of the stream at once.
+    ///
+    /// Who awaits an operation borrows the stream, so that nobody can close it meanwhile. For a stream that
+    /// several tasks share (in an [`Rc`](std::rc::Rc)), [`shutdown`](TcpStream::shutdown) of both directions is what
+    /// ends it for all of them: receives yield the end of the stream, sends `EPIPE`.
     ///
     /// # Errors
     ///
@@ -251,7 +256,13 @@ impl TcpStream {
     ///
     /// Closes the connection as dropping the stream does.
     pub async fn close(self) -> io::Result<()> {
-        op::submit(op::Close::new(self.socket.fd).await).await
+        if self.socket.fd.is_sole() {
+            return op::submit(op::Close::new(self.socket.fd).await).await;
+        }
+        // An error says that the connection is gone already, and its operations with it.
+        let _ = self.socket.shutdown(Shutdown::Both).await;
+        // Nobody can submit anything more: operations own clones, and futures that could borrowed `self`.
+        op::submit(op::Close::though_shared(self.socket.fd)).await
     }
 
     /// The address of this side. `getsockname(2)`.

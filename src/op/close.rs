@@ -15,7 +15,9 @@ use crate::ring::{Opcode, RawSqe, Sqe};
 #[derive(Debug)]
 pub struct Close {
     fd: Fd,
-    /// Whether the kernel was asked to close it: only if it is ours alone.
+    /// Whether it is closed though others still have it.
+    shared: bool,
+    /// Whether the kernel was asked to close it: only if it is ours alone, or `shared`.
     asked: bool,
 }
 
@@ -25,7 +27,14 @@ impl Close {
     /// Dropped before it resolves, the descriptor is closed as by any drop.
     pub async fn new(fd: Fd) -> Close {
         fd.sole().await;
-        Close { fd, asked: false }
+        Close { fd, shared: false, asked: false }
+    }
+
+    /// Closes a descriptor that operations may still hold, none of which submits anything by its number any
+    /// more. Those that were submitted reach the kernel first, as the queue keeps their order, and the kernel
+    /// then holds the file itself.
+    pub(crate) fn though_shared(fd: Fd) -> Close {
+        Close { fd, shared: true, asked: false }
     }
 }
 
@@ -35,14 +44,15 @@ impl Op for Close {
     const CANCEL_ON_DROP: bool = false;
 
     fn prepare(&mut self) -> Sqe<'_> {
-        self.asked = self.fd.is_sole();
+        self.asked = self.shared || self.fd.is_sole();
         if !self.asked {
             // Somebody has cloned it since: it is closed when that clone goes.
             return Sqe::nop();
         }
         let (opcode, fd) = (Opcode::CLOSE.0, self.fd.as_raw_fd());
-        // SAFETY: no memory is lent, and the descriptor is ours alone. Whether the kernel has closed it or
-        // the operation still has to, `complete` decides.
+        // SAFETY: no memory is lent, and the descriptor is ours alone, or its other holders do not use its
+        // number any more, as `though_shared` has it. Whether the kernel has closed it or the operation still
+        // has to, `complete` decides.
         unsafe { Sqe::raw(RawSqe { opcode, fd, ..RawSqe::default() }) }
     }
 

@@ -111,7 +111,7 @@ fn front(buf: &impl IoBuf, n: usize) -> Vec<u8> {
 }
 
 /// Leaves an error for the next receive, if it is one that the socket has taken off by reporting it.
-fn leave_error(lane: &Held<LateBytes>, error: &io::Error) {
+pub(super) fn leave_error(lane: &Held<LateBytes>, error: &io::Error) {
     match error.raw_os_error() {
         None | Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
         Some(errno) => lane.leave(Err(errno)),

@@ -23,6 +23,11 @@ impl Statx {
         Statx { at: None, path, flags: 0, found: ring::Statx::default() }
     }
 
+    /// What is at `path`, be it a symbolic link.
+    pub fn link(path: CString) -> Statx {
+        Statx { flags: libc::AT_SYMLINK_NOFOLLOW, ..Statx::path(path) }
+    }
+
     /// An open file.
     pub fn file(fd: Fd) -> Statx {
         // An empty path needs no allocation; a null one is refused before Linux 6.11.

@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::kernel::Registry;
 use crate::sys::abi::{EnterFlags, Features, Params, RegisterFlags, RegisterOp, RsrcUpdate};
 use crate::sys::process::Process;
 use crate::sys::syscall::{self, NewRing};
@@ -28,7 +30,7 @@ impl RingId {
     }
 }
 
-/// A ring of Linux by its descriptor, its registered index, or both.
+/// A ring of Linux by its descriptor, its registered index, or both; or a ring of a kernel in user space.
 ///
 /// It lives until the ring and all that was registered with it are gone.
 pub(crate) struct RingFd {
@@ -41,6 +43,8 @@ pub(crate) struct RingFd {
     registers_by_index: bool,
     /// The process whose ring it is; the index means nothing to a forked child, or another ring.
     process: Process,
+    /// What registers in place of Linux, on a kernel in user space.
+    other: Option<Rc<dyn Registry>>,
 }
 
 impl RingFd {
@@ -57,8 +61,20 @@ impl RingFd {
         };
         let registers_by_index = features.contains(Features::REG_REG_RING);
         let unknown = process.as_ref().map_or_else(|_| Process::every(), |process| *process);
-        let ring = RingFd { fd, index, registers_by_index, process: unknown };
+        let ring = RingFd { fd, index, registers_by_index, process: unknown, other: None };
         process.map(|_| ring)
+    }
+
+    /// A ring of a kernel in user space, which has neither descriptor nor index.
+    pub(super) fn of_other(registry: Rc<dyn Registry>) -> RingFd {
+        // A forked child has a copy of its own of all such a kernel is.
+        let (process, other) = (Process::every(), Some(registry));
+        RingFd { fd: None, index: None, registers_by_index: false, process, other }
+    }
+
+    /// Whether Linux is on the other side.
+    pub(super) fn is_linux(&self) -> bool {
+        self.other.is_none()
     }
 
     /// What to name the ring by in `enter`, and the flag that says so.
@@ -100,6 +116,10 @@ impl RingFd {
     ) -> io::Result<u32> {
         if !self.process.is_current() {
             return Err(io::Error::from_raw_os_error(libc::EEXIST));
+        }
+        if let Some(other) = &self.other {
+            // SAFETY: the caller's contract.
+            return unsafe { other.register(op, arg.cast(), count) };
         }
         let (ring, by_index) = match (self.index, &self.fd) {
             (Some(index), fd) if fd.is_none() || self.registers_by_index => {

@@ -3,6 +3,7 @@
 //! Both share queue memory, fences and entry formats; they differ in what happens on `enter`. The choice is
 //! a branch beside a system call, so it costs nothing, and nothing above this file knows of it.
 
+use std::ffi::c_void;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -51,6 +52,34 @@ pub unsafe trait Kernel: fmt::Debug {
 
     /// What ends a wait of this kernel from another thread.
     fn interrupt(&self) -> Arc<dyn Interrupt>;
+
+    /// What files and buffers are registered with. None, unless a kernel says otherwise: then registering
+    /// fails with `EOPNOTSUPP`.
+    fn registry(&self) -> Option<Rc<dyn Registry>> {
+        None
+    }
+}
+
+/// What can be registered with a ring of a kernel in user space: its `io_uring_register(2)`.
+///
+/// It lives until the ring and all that was registered with it are gone.
+///
+/// # Safety
+///
+/// What it answers must be true. Memory named by a call is used during the call only, but for what the call is
+/// there to lend: a ring of provided buffers, and the buffers in it, until the group is unregistered.
+pub unsafe trait Registry: fmt::Debug {
+    /// `io_uring_register(2)`; returns what that returns.
+    ///
+    /// # Errors
+    ///
+    /// As `io_uring_register(2)`; `EOPNOTSUPP` for what this kernel does not know.
+    ///
+    /// # Safety
+    ///
+    /// `arg` and `count` are what `op` asks for, and what the kernel keeps beyond the call stays valid for as
+    /// long as it keeps it.
+    unsafe fn register(&self, op: RegisterOp, arg: *mut c_void, count: u32) -> io::Result<u32>;
 }
 
 /// Ends the wait of a [`Kernel`] from any thread; the wait returns early with no completion.

@@ -55,7 +55,7 @@
 //! | [`Ring::push`], [`Ring::push_chain`], [`Ring::push128`] | the push contract |
 //! | [`Sqe::raw`] | addresses and descriptors in it may be lent |
 //! | [`Setup::build_in_foreign`] | the memory is the ring's alone |
-//! | the trait [`Kernel`] | what its completions say is true |
+//! | the traits [`Kernel`] and [`Registry`] | what completions and answers say is true |
 //!
 //! ## Why the rest cannot be misused
 //!
@@ -128,7 +128,7 @@ pub use cqe::{BigCqe, Cqe};
 pub use enter::{Signals, WaitFor};
 pub use fd::RingId;
 pub use ids::{BufGroup, BufIndex, PersonalityId, Slot, ZcrxId};
-pub use kernel::{Enter, Interrupt, Kernel};
+pub use kernel::{Enter, Interrupt, Kernel, Registry};
 pub use ladder::Rung;
 pub use memory::RingMemory;
 pub use provided::{
@@ -236,6 +236,11 @@ impl Ring {
         self.queues.show_cq_flags(CqFlags::EVENTFD_DISABLED, !signal);
     }
 
+    /// Whether this is the process that made the ring; in one that was forked from it, the ring is of no use.
+    pub fn is_in_its_process(&self) -> bool {
+        self.queues.out_of_reach() != Some(PushError::OtherProcess)
+    }
+
     /// How many times the kernel was entered, since the ring was made.
     pub fn enters(&self) -> u64 {
         self.enters
@@ -271,7 +276,10 @@ impl Ring {
     pub(crate) fn registrar(&self) -> io::Result<Rc<RingFd>> {
         match &self.backend {
             Backend::Linux(linux) => Ok(Rc::clone(linux.fd())),
-            Backend::Other(_) => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
+            Backend::Other(kernel) => match kernel.registry() {
+                Some(registry) => Ok(Rc::new(RingFd::of_other(registry))),
+                None => Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)),
+            },
         }
     }
 

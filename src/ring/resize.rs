@@ -31,6 +31,9 @@ impl Ring {
     pub fn resize(&mut self, entries: u32, cq_entries: Option<u32>) -> io::Result<()> {
         self.in_reach()?;
         let fd = self.registrar()?;
+        if !fd.is_linux() {
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        }
         let own = self.report.flags();
         let has_array = !own.contains(SetupFlags::NO_SQARRAY);
         let lent = own.contains(SetupFlags::NO_MMAP) || fd.fd().is_none();

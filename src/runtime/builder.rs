@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::Runtime;
-use crate::ring::{Kernel, Setup, SetupError};
+use crate::blocking::Pool;
+use crate::pool::PoolSetup;
+use crate::ring::{Kernel, Setup, SetupError, WorkerLimits};
 
 /// Submissions that fit in one turn of the loop before an extra system call; small, because batches of 20 to
 /// 64 bring all there is to gain, and bigger ones fall out of the cache.
@@ -14,6 +16,16 @@ const CQ_ENTRIES: u32 = 4096;
 
 /// How long teardown waits for operations that the kernel does not let go.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
+
+/// Worker threads of the kernel at most. Without a limit, it starts one for each operation that may block for ever,
+/// until the user may have no more threads; and for file work four a core, which would be one more thing that
+/// differs from machine to machine.
+const MAX_WORKERS: WorkerLimits = WorkerLimits { bounded: 32, unbounded: 128 };
+/// Enough for a burst of look-ups of which some hang; an idle thread costs some kilobytes, and that not for long.
+const MAX_BLOCKING_THREADS: usize = 64;
+
+/// How long a thread for blocking calls waits for the next one before it ends.
+const BLOCKING_IDLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Settings of a [`Runtime`], all of them optional.
 ///
@@ -29,7 +41,10 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 pub struct Builder {
     setup: Setup,
     kernel: Option<Box<dyn Kernel>>,
+    buf_pool: PoolSetup,
     shutdown_limit: Duration,
+    max_workers: WorkerLimits,
+    max_blocking_threads: usize,
 }
 
 impl Builder {
@@ -37,7 +52,10 @@ impl Builder {
         Builder {
             setup: Setup::new(ENTRIES).cq_entries(CQ_ENTRIES),
             kernel: None,
+            buf_pool: PoolSetup::new(),
             shutdown_limit: SHUTDOWN_LIMIT,
+            max_workers: MAX_WORKERS,
+            max_blocking_threads: MAX_BLOCKING_THREADS,
         }
     }
 
@@ -61,10 +79,38 @@ impl Builder {
         self
     }
 
-    /// How long teardown waits for operations that the kernel does not let go, 5 s by default. Their memory
-    /// is leaked afterwards, never freed. [`Duration::MAX`] waits for ever.
+    /// How long teardown waits for calls that [block](crate::spawn_blocking), and then for operations that the
+    /// kernel does not let go, 5 s by default. Calls go on afterwards on threads of nobody's; the memory of
+    /// operations is leaked, never freed. [`Duration::MAX`] waits for ever.
     pub fn shutdown_limit(mut self, shutdown_limit: Duration) -> Builder {
         self.shutdown_limit = shutdown_limit;
+        self
+    }
+
+    /// The pool that leased receives take their buffers from, made when the first of them is polled; see
+    /// [`pool`](crate::pool). By default 64 buffers of 16 KiB, up to 2,048.
+    pub fn buf_pool(mut self, buf_pool: PoolSetup) -> Builder {
+        self.buf_pool = buf_pool;
+        self
+    }
+
+    /// How many worker threads of the kernel (io-wq) may do what cannot be done without blocking: 32 for work on
+    /// regular files and block devices, which ends in bounded time, and 128 for work that may take for ever, on
+    /// pipes and sockets for example. What exceeds that waits for a worker. 0 leaves the kernel's own number,
+    /// which for the second kind is as many threads as the user may have.
+    ///
+    /// The limits are the thread's: a later runtime on it sets them anew. `IORING_REGISTER_IOWQ_MAX_WORKERS`;
+    /// before Linux 5.15 there is no limit.
+    pub fn max_workers(mut self, bounded: u32, unbounded: u32) -> Builder {
+        self.max_workers = WorkerLimits { bounded, unbounded };
+        self
+    }
+
+    /// How many threads there may be for calls that block, 64 by default and 1 at least: those of
+    /// [`spawn_blocking`](crate::spawn_blocking), of looking up names and of copying files. They are made when
+    /// they are needed. What comes when all are busy waits for one, without holding up anything else.
+    pub fn max_blocking_threads(mut self, max_blocking_threads: usize) -> Builder {
+        self.max_blocking_threads = max_blocking_threads;
         self
     }
 
@@ -84,6 +130,9 @@ impl Builder {
             Some(kernel) => self.setup.build_on(kernel)?,
             None => self.setup.build()?,
         };
-        Runtime::on(ring, self.shutdown_limit)
+        // A kernel that knows no limit, or a sandbox that forbids to set it, is no reason not to run.
+        let _ = ring.limit_workers(self.max_workers);
+        let blocking = Pool::new(self.max_blocking_threads, BLOCKING_IDLE_LIMIT);
+        Runtime::on(ring, blocking, self.buf_pool, self.shutdown_limit)
     }
 }

@@ -12,16 +12,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::blocking::Pool;
 use crate::driver::{Driver, Unpark, Wait};
+use crate::pool::{BufPool, DefaultPool, PoolSetup, PoolStats};
 use crate::ring::{Ring, SetupError, SetupReport};
 use crate::task::{self, Executor, JoinHandle};
 use crate::time::Timers;
 
 mod builder;
+mod cancellable;
 mod context;
+mod scope;
+mod within;
 
-pub use crate::driver::ShutdownReport;
 pub use builder::Builder;
+pub use cancellable::{Cancellable, Canceller, cancellable};
+pub use scope::{Scope, scope};
 
 /// Task polls between two turns of the driver: so much can a busy executor delay I/O, and so much is
 /// batched into one system call at least when there is enough to do.
@@ -47,6 +53,8 @@ pub struct Runtime {
     driver: Rc<Driver>,
     executor: Rc<Executor>,
     timers: Rc<Timers>,
+    blocking: Rc<Pool>,
+    buf_pool: Rc<DefaultPool>,
     shutdown_limit: Duration,
 }
 
@@ -71,13 +79,19 @@ impl Runtime {
         Builder::new()
     }
 
-    fn on(ring: Ring, shutdown_limit: Duration) -> Result<Runtime, SetupError> {
+    fn on(
+        ring: Ring,
+        blocking: Pool,
+        buf_pool: PoolSetup,
+        shutdown_limit: Duration,
+    ) -> Result<Runtime, SetupError> {
         let driver = Driver::new(ring)?;
         let unpark: Arc<dyn task::Unpark> = driver.unpark();
         let executor = Executor::new(unpark);
         let clock = Rc::clone(&driver);
         let timers = Timers::new(Box::new(move || clock.now()));
-        Ok(Runtime { driver, executor, timers, shutdown_limit })
+        let (blocking, buf_pool) = (Rc::new(blocking), DefaultPool::new(buf_pool));
+        Ok(Runtime { driver, executor, timers, blocking, buf_pool, shutdown_limit })
     }
 
     /// Runs `main` to its end, and meanwhile every task that was spawned.
@@ -86,14 +100,20 @@ impl Runtime {
     ///
     /// # Panics
     ///
-    /// When a runtime is running on this thread already, when `main` panics, and when the kernel refuses the
-    /// ring for good.
+    /// When a runtime is running on this thread already, in a process that was forked from the one that made
+    /// the runtime (so call `daemon(3)` first), when `main` panics, and when the kernel refuses the ring for
+    /// good.
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
         assert!(
             !context::is_entered(),
             "Runtime::block_on was called inside a runtime: use `.await` or uring::spawn there"
         );
-        let _entered = context::enter(&self.driver, &self.executor, &self.timers);
+        assert!(
+            self.driver.is_in_its_process(),
+            "Runtime::block_on was called in a process forked from the one that made the runtime, \
+             which the kernel would take for that one: make a runtime after the fork"
+        );
+        let _entered = self.enter();
         let mut main = pin!(main);
         let waker = self.executor.main_waker();
         let mut context = Context::from_waker(&waker);
@@ -116,6 +136,10 @@ impl Runtime {
         }
     }
 
+    fn enter(&self) -> context::Entered {
+        context::enter(&self.driver, &self.executor, &self.timers, &self.blocking, &self.buf_pool)
+    }
+
     /// Adds a task, to be run by the next [`block_on`](Runtime::block_on).
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
@@ -135,6 +159,8 @@ impl Runtime {
             in_flight: self.driver.in_flight(),
             slots_in_use: self.driver.slots_in_use(),
             strange_completions: self.driver.strangers(),
+            blocking_threads: self.blocking.threads(),
+            buf_pool: self.buf_pool.made().map(BufPool::stats),
         }
     }
 
@@ -143,8 +169,9 @@ impl Runtime {
         self.driver.with_ring(|ring| ring.report().clone())
     }
 
-    /// Ends the runtime: drops all tasks, cancels what is in flight and waits until the kernel holds nothing,
-    /// at most for the [limit](Builder::shutdown_limit).
+    /// Ends the runtime: drops all tasks, waits for calls that [block](crate::spawn_blocking), cancels what is
+    /// in flight and waits until the kernel holds nothing, each at most for the
+    /// [limit](Builder::shutdown_limit).
     ///
     /// Dropping the runtime does the same, and forgets the report.
     pub fn shutdown(self) -> ShutdownReport {
@@ -152,10 +179,23 @@ impl Runtime {
     }
 
     fn tear_down(&self) -> ShutdownReport {
-        let _entered = context::enter(&self.driver, &self.executor, &self.timers);
+        let _entered = self.enter();
         self.executor.shutdown();
-        self.driver.shutdown(self.shutdown_limit)
+        // Before the driver, whose end may pass on a panic.
+        let still_blocking = self.blocking.close(self.shutdown_limit);
+        let leaked = self.driver.shutdown(self.shutdown_limit);
+        ShutdownReport { leaked, still_blocking }
     }
+}
+
+/// What the end of a runtime came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Operations the kernel did not finish in time, whose memory was leaked.
+    pub leaked: usize,
+    /// Calls that block and did not end in time; they go on, on threads of nobody's.
+    pub still_blocking: usize,
 }
 
 impl Drop for Runtime {
@@ -184,4 +224,8 @@ pub struct Metrics {
     pub slots_in_use: usize,
     /// Completions that named no live operation: a bug of the kernel or of this crate.
     pub strange_completions: u64,
+    /// Threads for calls that block, idle ones included; see [`spawn_blocking`](crate::spawn_blocking).
+    pub blocking_threads: usize,
+    /// The runtime's own [pool](crate::pool) of buffers; none before it was first used.
+    pub buf_pool: Option<PoolStats>,
 }

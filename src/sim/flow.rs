@@ -18,6 +18,23 @@ struct Flow {
     arrivals: Cell<u64>,
     /// Counts what wakes a writer: room, or the reader's leaving.
     departures: Cell<u64>,
+    /// Bytes that were written so far, and read.
+    written_bytes: Cell<u64>,
+    read_bytes: Cell<u64>,
+}
+
+/// A place in a flow, which a reader may have come past.
+#[derive(Debug)]
+pub(super) struct Mark {
+    flow: Rc<Flow>,
+    at_bytes: u64,
+}
+
+impl Mark {
+    /// Whether all before it was read, or never will be.
+    pub(super) fn is_passed(&self) -> bool {
+        self.flow.read_bytes.get() >= self.at_bytes || self.flow.unread.get()
+    }
 }
 
 /// The end that reads; dropping it tells the writer.
@@ -54,6 +71,7 @@ impl Reader {
         let read = self.peek(most);
         if !read.is_empty() {
             self.0.bytes.borrow_mut().drain(..read.len());
+            self.0.read_bytes.set(self.0.read_bytes.get() + read.len() as u64);
             count(&self.0.departures);
         }
         read
@@ -66,6 +84,12 @@ impl Reader {
         let from_front = &front[..most.min(front.len())];
         let from_back = &back[..(most - from_front.len()).min(back.len())];
         [from_front, from_back].concat()
+    }
+
+    /// Says that nothing more will come, whatever the writer does.
+    pub(super) fn cut_off(&self) {
+        self.0.finished.set(true);
+        count(&self.0.arrivals);
     }
 
     pub(super) fn arrivals(&self) -> u64 {
@@ -93,8 +117,14 @@ impl Writer {
     pub(super) fn write(&self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.0.bytes.borrow_mut().extend(bytes);
+            self.0.written_bytes.set(self.0.written_bytes.get() + bytes.len() as u64);
             count(&self.0.arrivals);
         }
+    }
+
+    /// The place behind what was written so far.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { flow: Rc::clone(&self.0), at_bytes: self.0.written_bytes.get() }
     }
 
     /// Says that nothing more will be written.

@@ -11,16 +11,21 @@
 //! * Not all that can complete does at once; the rest is announced by `IORING_SQ_TASKRUN`.
 //! * A cancel may come too late.
 //! * Paths and addresses are read when a submission is taken, buffers when the request completes.
+//! * A bundle takes some of the buffers that it could.
+//! * The memory of a zero-copy send is let go of at once, much later, or when the peer has read it.
 //!
-//! Time is virtual. It passes a little with every `enter`, and when nothing can complete it jumps to the
+//! What goes wrong on a machine that is less lucky is injected by rates: see [`Faults`].
+//!
+//! Time is virtual. It passes a little with every `enter` and every look at the clock, and when nothing can complete it jumps to the
 //! end of the wait, so a test of an hour's timeout takes no time. A wait that nothing can end is a deadlock:
 //! it panics with a list of what is in flight.
 //!
 //! # Where it differs from Linux
 //!
-//! There are 17 opcodes, see [`Ring::supports`](crate::ring::Ring::supports); others answer `EINVAL`, as an
-//! old kernel would. There are no users or permissions, no links in the file system, no registered files or
-//! buffers, only stream sockets, and no address that a unix socket could be bound to. A send to a peer that
+//! Not all opcodes are there, see [`Ring::supports`](crate::ring::Ring::supports); others answer `EINVAL`, as an
+//! old kernel would. Rings of provided buffers can be registered, and nothing else (`EOPNOTSUPP`). There are no
+//! users or permissions, no links in the file system,
+//! only stream sockets, and no address that a unix socket could be bound to. A send to a peer that
 //! has closed fails at once with `EPIPE`, on Linux often only the second one does.
 
 use std::cell::RefCell;
@@ -34,34 +39,41 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::fd::{self, DescriptorTable};
-use crate::ring::{Enter, Interrupt, Kernel, KernelSide};
-use crate::sys::abi::{Opcode, SqFlags};
+use crate::ring::{Enter, Interrupt, Kernel, KernelSide, Registry};
+use crate::sys::abi::Opcode;
 
 mod bell;
+mod enter;
+mod faults;
 mod files;
 mod flow;
 mod memory;
 mod network;
 mod op;
 mod random;
+mod registered;
 mod request;
 mod requests;
 mod sockets;
 mod table;
 #[cfg(test)]
 mod tests;
+mod trace;
+mod transfer;
 mod world;
+mod zero_copy;
 
 use bell::Bell;
+use enter::{End, enter};
+pub use faults::{Fault, Faults};
+use registered::RegistryOf;
 use requests::Requests;
 use table::Table;
 use world::World;
 
-/// So many completions one `enter` hands over at most, if no more are asked for: as Linux does with
-/// `IORING_SETUP_DEFER_TASKRUN`.
-const MAX_BATCH: usize = 20;
-/// The longest virtual time that an `enter` takes.
-const MAX_ENTER_NANOS: u64 = 1000;
+/// The virtual time that it takes to read the clock. A program that is busy with nothing but waiting for a moment
+/// to come does not enter the kernel, and time has to pass for it too.
+const CLOCK_NANOS: u64 = 500;
 
 /// A simulated world, and the hands to prepare and inspect it from outside.
 ///
@@ -122,9 +134,11 @@ impl Sim {
     /// A kernel of this world, for [`Setup::build_on`](crate::ring::Setup::build_on). Several rings may live
     /// in one world; a wait in one of them takes no notice of what another has in flight.
     pub fn kernel(&self) -> Box<dyn Kernel> {
+        let registry = RegistryOf::new(&self.world);
         Box::new(SimKernel {
             sim: self.clone(),
-            requests: Requests::default(),
+            requests: Requests::of(registry.ring()),
+            registry,
             bell: Arc::new(Bell::default()),
         })
     }
@@ -225,10 +239,32 @@ impl Sim {
         self.world.borrow().enters
     }
 
-    /// A hash over every submission and completion so far with its virtual time. Two runs that differ in it
-    /// went different ways; a program that has but one thread has the same hash for the same seed.
+    /// The same world, in which things go wrong from now on.
+    pub fn faults(self, faults: Faults) -> Sim {
+        self.world.borrow_mut().faults.faults = faults;
+        self
+    }
+
+    /// How often something of this kind has gone wrong so far.
+    pub fn injected(&self, fault: Fault) -> u64 {
+        self.world.borrow().faults.injected(fault)
+    }
+
+    /// A hash over every submission, completion, `enter` and fault so far with its virtual time. Two runs that
+    /// differ in it went different ways; a program that has but one thread has the same hash for the same seed.
     pub fn trace_hash(&self) -> u64 {
         self.world.borrow().trace.hash()
+    }
+
+    /// Keeps a line for each of the last so many events, for [`Sim::trace`]. None at first.
+    pub fn keep_trace(&self, most_lines: usize) {
+        self.world.borrow_mut().trace.keep(most_lines);
+    }
+
+    /// The last submissions, completions, `enter`s and faults in words, oldest first, as far as they were to be
+    /// [kept](Sim::keep_trace).
+    pub fn trace(&self) -> Vec<String> {
+        self.world.borrow().trace.lines()
     }
 
     /// A wait without a limit that nothing in flight can end panics, after other threads had this long (in
@@ -243,6 +279,7 @@ impl Sim {
 struct SimKernel {
     sim: Sim,
     requests: Requests,
+    registry: Rc<RegistryOf>,
     bell: Arc<Bell>,
 }
 
@@ -256,13 +293,10 @@ unsafe impl Kernel for SimKernel {
         let interrupted = waits && self.bell.take();
         let entered = {
             let world = &mut *self.sim.world.borrow_mut();
-            enter(world, &mut self.requests, side, request, interrupted)
+            enter(world, &mut self.requests, side, request, interrupted)?
         };
         if entered.end == End::Stuck {
             self.block();
-        }
-        if entered.end == End::TimedOut && entered.taken == 0 && side.cq_ready() == 0 {
-            return Err(io::Error::from_raw_os_error(libc::ETIME));
         }
         Ok(entered.taken)
     }
@@ -272,11 +306,18 @@ unsafe impl Kernel for SimKernel {
     }
 
     fn now(&self) -> Instant {
-        self.sim.now()
+        let world = &mut *self.sim.world.borrow_mut();
+        let now = world.instant();
+        world.advance(Duration::from_nanos(CLOCK_NANOS));
+        now
     }
 
     fn interrupt(&self) -> Arc<dyn Interrupt> {
         Arc::clone(&self.bell) as Arc<dyn Interrupt>
+    }
+
+    fn registry(&self) -> Option<Rc<dyn Registry>> {
+        Some(Rc::clone(&self.registry) as Rc<dyn Registry>)
     }
 }
 
@@ -301,79 +342,4 @@ impl Drop for SimKernel {
         // What is in flight dies with its ring.
         self.sim.world.borrow_mut().in_flight -= self.requests.unfinished();
     }
-}
-
-/// How an `enter` ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// With as many completions as were wanted, or early.
-    Done,
-    TimedOut,
-    /// It is to wait without a limit, and nothing can complete.
-    Stuck,
-}
-
-struct Entered {
-    taken: u32,
-    end: End,
-}
-
-fn enter(
-    world: &mut World,
-    requests: &mut Requests,
-    side: &mut KernelSide<'_>,
-    request: Enter,
-    interrupted: bool,
-) -> Entered {
-    world.enters += 1;
-    let nanos = 1 + world.random.up_to(MAX_ENTER_NANOS - 1);
-    world.advance(Duration::from_nanos(nanos));
-    let deadline = request.limit.map(|limit| world.now().saturating_add(limit));
-    let first_new = requests.next_id();
-    let taken = requests.submit(world, side, request.submit);
-    let waits = request.want > 0;
-    let wanted = request.want.min(side.cq_ready() + side.cq_space());
-    // Without events only what is being submitted can complete, as deferred work is not run then.
-    let from = if request.events || waits { 0 } else { first_new };
-    if from == 0 {
-        requests.flush(side);
-    }
-    let end = loop {
-        let missing = wanted.saturating_sub(side.cq_ready()) as usize;
-        // Who waits gets something, and so does who was told that something is there.
-        let told = request.events && requests.announced;
-        run_batch(world, requests, side, from, missing.max(usize::from(waits || told)));
-        if !waits || interrupted || side.cq_ready() >= wanted {
-            break End::Done;
-        }
-        // Nothing can complete now, so time passes.
-        let until = match (requests.next_deadline(world), deadline) {
-            (Some(next), limit) if limit.is_none_or(|limit| next <= limit) => next,
-            (_, Some(limit)) => {
-                world.advance(limit.saturating_sub(world.now()));
-                break End::TimedOut;
-            }
-            (_, None) => break End::Stuck,
-        };
-        world.advance(until.saturating_sub(world.now()));
-    };
-    requests.announced = !requests.completable(world, 0).is_empty();
-    // Also when only time is missing: a program that is busy enters for nothing else, and time passes by
-    // entering.
-    side.show_flags(SqFlags::TASKRUN, requests.next_deadline(world).is_some());
-    side.show_flags(SqFlags::CQ_OVERFLOW, requests.overflowed());
-    Entered { taken, end }
-}
-
-/// Posts some of what can complete: a seeded number, but `at_least` so many if there are.
-fn run_batch(
-    world: &mut World,
-    requests: &mut Requests,
-    side: &mut KernelSide<'_>,
-    from: u64,
-    at_least: usize,
-) {
-    let most = requests.completable(world, from).len().min(MAX_BATCH).max(at_least);
-    let goal = at_least + world.random.up_to((most - at_least) as u64) as usize;
-    requests.run(world, side, from, goal);
 }

@@ -14,25 +14,66 @@ use crate::sys::abi::{AcceptFlags, FsyncFlags, Opcode, PollFlags, RecvSendFlags,
 pub(super) enum Op {
     Nop,
     Fsync,
-    Poll { events: u32, multi: bool, seen: Option<(u64, u64)> },
-    Accept { multi: bool, wait: bool },
-    Cancel { user_data: u64 },
-    Connect { address: Result<SocketAddr, i32> },
-    Fallocate { keep_size: bool, offset: u64, len_bytes: u64 },
-    Open { path: Vec<u8>, flags: i32, mode: u32 },
+    Poll {
+        events: u32,
+        multi: bool,
+        seen: Option<(u64, u64)>,
+    },
+    Accept {
+        multi: bool,
+        wait: bool,
+    },
+    Cancel {
+        user_data: u64,
+    },
+    Connect {
+        address: Result<SocketAddr, i32>,
+    },
+    Fallocate {
+        keep_size: bool,
+        offset: u64,
+        len_bytes: u64,
+    },
+    Open {
+        path: Vec<u8>,
+        flags: i32,
+        mode: u32,
+    },
     Close,
-    Statx { path: Vec<u8>, by_descriptor: bool },
-    Read { offset: Option<u64> },
-    Write { offset: Option<u64> },
-    Send { flags: i32 },
-    Recv { flags: i32 },
-    Shutdown { how: i32 },
-    Socket { domain: i32 },
-    Truncate { len_bytes: u64 },
+    Statx {
+        path: Vec<u8>,
+        by_descriptor: bool,
+    },
+    Read {
+        offset: Option<u64>,
+        multi: bool,
+    },
+    Write {
+        offset: Option<u64>,
+    },
+    Send {
+        flags: i32,
+        zero_copy: bool,
+    },
+    /// With a limit for all completions of a multishot, as far as it is not used up.
+    Recv {
+        flags: i32,
+        multi: bool,
+        left_bytes: Option<usize>,
+    },
+    Shutdown {
+        how: i32,
+    },
+    Socket {
+        domain: i32,
+    },
+    Truncate {
+        len_bytes: u64,
+    },
 }
 
 /// The opcodes that are known.
-pub(super) const KNOWN: [Opcode; 17] = [
+pub(super) const KNOWN: [Opcode; 19] = [
     Opcode::NOP,
     Opcode::FSYNC,
     Opcode::POLL_ADD,
@@ -45,11 +86,26 @@ pub(super) const KNOWN: [Opcode; 17] = [
     Opcode::STATX,
     Opcode::READ,
     Opcode::WRITE,
+    Opcode::READ_MULTISHOT,
     Opcode::SEND,
+    Opcode::SEND_ZC,
     Opcode::RECV,
     Opcode::SHUTDOWN,
     Opcode::SOCKET,
     Opcode::FTRUNCATE,
+];
+
+/// Those that may take their memory from a group of provided buffers.
+const SELECTING: [Opcode; 4] = [Opcode::READ, Opcode::READ_MULTISHOT, Opcode::SEND, Opcode::RECV];
+/// Those that have a use for the field `ioprio`.
+const WITH_IOPRIO: [Opcode; 7] = [
+    Opcode::ACCEPT,
+    Opcode::READ,
+    Opcode::READ_MULTISHOT,
+    Opcode::WRITE,
+    Opcode::SEND,
+    Opcode::SEND_ZC,
+    Opcode::RECV,
 ];
 
 const SOCKET_FLAGS: i32 = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
@@ -70,6 +126,11 @@ fn require(holds: bool, errno: i32) -> Result<(), i32> {
     if holds { Ok(()) } else { Err(errno) }
 }
 
+/// Where to read or write; none at the file's own position.
+fn offset(sqe: &RawSqe) -> Option<u64> {
+    Some(sqe.off).filter(|&offset| offset != u64::MAX)
+}
+
 impl Op {
     /// Reads a submission; an error is the request's result, and it never starts.
     pub(super) fn parse(taken: &Taken) -> Result<Op, i32> {
@@ -77,15 +138,21 @@ impl Op {
         let (opcode, flags) = (Opcode(sqe.opcode), SqeFlags::from_bits(sqe.flags));
         let flags = flags.filter(|_| sqe.personality == 0).ok_or(libc::EINVAL)?;
         require(KNOWN.contains(&opcode), libc::EINVAL)?;
-        require(!flags.contains(SqeFlags::BUFFER_SELECT), libc::EOPNOTSUPP)?;
-        match opcode {
-            Opcode::ACCEPT | Opcode::READ | Opcode::WRITE | Opcode::SEND | Opcode::RECV => {}
-            _ => require(sqe.ioprio == 0, libc::EINVAL)?,
+        let selects = flags.contains(SqeFlags::BUFFER_SELECT);
+        require(!selects || SELECTING.contains(&opcode), libc::EOPNOTSUPP)?;
+        if !WITH_IOPRIO.contains(&opcode) {
+            require(sqe.ioprio == 0, libc::EINVAL)?;
         }
         match opcode {
             Opcode::OPENAT | Opcode::STATX => Op::parse_path(taken),
             Opcode::ACCEPT | Opcode::CONNECT | Opcode::SOCKET => Op::parse_connection(taken),
-            Opcode::SEND | Opcode::RECV => Op::parse_message(sqe),
+            Opcode::SEND | Opcode::SEND_ZC => Op::parse_send(sqe),
+            Opcode::RECV => Op::parse_recv(sqe, selects),
+            Opcode::READ_MULTISHOT => {
+                require(selects && sqe.addr == 0, libc::EINVAL)?;
+                require(sqe.op_flags == 0, libc::EOPNOTSUPP)?;
+                Ok(Op::Read { offset: offset(sqe), multi: true })
+            }
             _ => Op::parse_plain(sqe),
         }
     }
@@ -130,10 +197,9 @@ impl Op {
             }
             Opcode::READ | Opcode::WRITE => {
                 require(sqe.op_flags == 0, libc::EOPNOTSUPP)?;
-                let offset = Some(sqe.off).filter(|&offset| offset != u64::MAX);
                 match Opcode(sqe.opcode) {
-                    Opcode::READ => Op::Read { offset },
-                    _ => Op::Write { offset },
+                    Opcode::READ => Op::Read { offset: offset(sqe), multi: false },
+                    _ => Op::Write { offset: offset(sqe) },
                 }
             }
             Opcode::SHUTDOWN => Op::Shutdown { how: sqe.len as i32 },
@@ -191,14 +257,33 @@ impl Op {
         }
     }
 
-    fn parse_message(sqe: &RawSqe) -> Result<Op, i32> {
-        let flags = sqe.op_flags as i32;
-        require(sqe.ioprio & !RecvSendFlags::POLL_FIRST.bits() == 0, libc::EINVAL)?;
+    fn parse_send(sqe: &RawSqe) -> Result<Op, i32> {
+        let (how, flags) = (RecvSendFlags::from_bits(sqe.ioprio), sqe.op_flags as i32);
+        let zero_copy = Opcode(sqe.opcode) == Opcode::SEND_ZC;
+        let known = if zero_copy {
+            // Nobody could be told twice what was to be said once at most.
+            require(sqe.flags & SqeFlags::CQE_SKIP_SUCCESS.bits() == 0, libc::EINVAL)?;
+            RecvSendFlags::POLL_FIRST | RecvSendFlags::SEND_ZC_REPORT_USAGE
+        } else {
+            RecvSendFlags::POLL_FIRST | RecvSendFlags::BUNDLE
+        };
+        require(how.is_some_and(|how| known.contains(how)), libc::EINVAL)?;
         require(flags & !MESSAGE_FLAGS == 0, libc::EOPNOTSUPP)?;
-        Ok(match Opcode(sqe.opcode) {
-            Opcode::SEND => Op::Send { flags },
-            _ => Op::Recv { flags },
-        })
+        Ok(Op::Send { flags, zero_copy })
+    }
+
+    fn parse_recv(sqe: &RawSqe, selects: bool) -> Result<Op, i32> {
+        let (how, flags) = (RecvSendFlags::from_bits(sqe.ioprio), sqe.op_flags as i32);
+        let known =
+            RecvSendFlags::POLL_FIRST | RecvSendFlags::RECV_MULTISHOT | RecvSendFlags::BUNDLE;
+        let how = how.filter(|&how| known.contains(how)).ok_or(libc::EINVAL)?;
+        let multi = how.contains(RecvSendFlags::RECV_MULTISHOT);
+        require(flags & !MESSAGE_FLAGS == 0, libc::EOPNOTSUPP)?;
+        // A multishot needs memory for every completion, and has no whole that it could wait for.
+        require(!multi || selects && flags & libc::MSG_WAITALL == 0, libc::EINVAL)?;
+        require(multi || sqe.splice_fd == 0, libc::EINVAL)?;
+        let left_bytes = Some(sqe.splice_fd as usize).filter(|&limit_bytes| limit_bytes > 0);
+        Ok(Op::Recv { flags, multi, left_bytes })
     }
 
     /// Whether `fd` is a descriptor to work on, or to start a path from.
@@ -220,6 +305,12 @@ impl Op {
 
     /// Whether a completion may be one of many.
     pub(super) fn is_multishot(&self) -> bool {
-        matches!(self, Op::Poll { multi: true, .. } | Op::Accept { multi: true, .. })
+        matches!(
+            self,
+            Op::Poll { multi: true, .. }
+                | Op::Accept { multi: true, .. }
+                | Op::Read { multi: true, .. }
+                | Op::Recv { multi: true, .. }
+        )
     }
 }

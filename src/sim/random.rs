@@ -1,4 +1,4 @@
-//! Seeded choices, and the hash that shows two runs to be the same.
+//! Seeded choices.
 
 /// A generator of seeded choices (SplitMix64): small, fast, and the same on every machine.
 #[derive(Debug)]
@@ -26,25 +26,5 @@ impl Random {
     /// True once in `times`.
     pub(super) fn one_in(&mut self, times: u64) -> bool {
         self.up_to(times.saturating_sub(1)) == 0
-    }
-}
-
-/// A running hash (FNV-1a) over what crossed the border between program and kernel.
-#[derive(Debug)]
-pub(super) struct Trace(u64);
-
-impl Trace {
-    pub(super) fn new() -> Trace {
-        Trace(0xcbf2_9ce4_8422_2325)
-    }
-
-    pub(super) fn add(&mut self, word: u64) {
-        for byte in word.to_le_bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-
-    pub(super) fn hash(&self) -> u64 {
-        self.0
     }
 }

@@ -7,24 +7,40 @@ use std::time::Duration;
 use super::files::Node;
 use super::memory::Taken;
 use super::op::Op;
+use super::registered::RingNumber;
 use super::sockets::Socket;
 use super::world::{Access, Kind, OpenFile, World};
+use super::zero_copy::Notice;
 use crate::ring::{Address, RawSqe, Statx};
-use crate::sys::abi::SqeFlags;
+use crate::sys::abi::{CqeFlags, SqeFlags};
+
+mod misfortune;
 
 /// A request that was started and has not finished.
 #[derive(Debug)]
 pub(super) struct Request {
-    taken: Taken,
-    op: Op,
+    pub(super) taken: Taken,
+    pub(super) op: Op,
     /// What `fd` meant when the request was started: closing the number later changes nothing.
     file: Option<Rc<OpenFile>>,
     /// The virtual time before which it does not complete.
     pub(super) not_before: Duration,
+    /// The ring that it came through.
+    ring: RingNumber,
     /// Bytes that were moved so far, with `MSG_WAITALL`.
-    progress: usize,
+    pub(super) progress: usize,
+    /// How many bytes there was room for: fewer are a short transfer.
+    pub(super) asked: usize,
+    /// What a zero-copy send has sent so far.
+    pub(super) sent: Vec<u8>,
+    /// What the next completion says beside its result.
+    pub(super) said: CqeFlags,
+    /// Bytes to move at most this time: fewer than were asked for, if it is to be cut short.
+    pub(super) cut: usize,
     /// The result, once it is decided and only waits to be posted.
     settled: Option<i32>,
+    /// After the result of a zero-copy send: what is to be said of its memory.
+    pub(super) notice: Option<Notice>,
 }
 
 /// What came of letting a request go on.
@@ -48,16 +64,16 @@ pub(super) enum Direction {
 }
 
 /// `Ok(None)` is an operation that has to wait.
-type Attempt = Result<Option<Outcome>, i32>;
+pub(super) type Attempt = Result<Option<Outcome>, i32>;
 
-fn done(count: usize) -> Attempt {
+pub(super) fn done(count: usize) -> Attempt {
     // A transfer is never longer than `len`, which the ring layer cuts below 2³¹.
     Ok(Some(Outcome::Done(i32::try_from(count).unwrap_or(i32::MAX))))
 }
 
 impl Request {
     /// Starts a request: looks its file up.
-    pub(super) fn start(taken: Taken, op: Op, world: &World) -> Request {
+    pub(super) fn start(taken: Taken, op: Op, ring: RingNumber, world: &mut World) -> Request {
         let fd = taken.sqe().fd;
         let fixed = taken.sqe().flags & SqeFlags::FIXED_FILE.bits() != 0;
         let looked_up = if fixed && op.refuses_fixed_file() {
@@ -68,18 +84,42 @@ impl Request {
         } else {
             Ok(None)
         };
-        let mut request = Request::settled(taken, op, None);
+        let mut request = Request::settled(taken, op, ring, None);
         match looked_up {
             Ok(file) => request.file = file,
             Err(errno) => request.settled = Some(-errno),
+        }
+        if let Err(errno) = request.has_buffers(world) {
+            request.settled = Some(-errno);
         }
         request
     }
 
     /// A request whose result is known without its having started.
-    pub(super) fn settled(taken: Taken, op: Op, result: Option<i32>) -> Request {
-        let not_before = Duration::ZERO;
-        Request { taken, op, file: None, not_before, progress: 0, settled: result }
+    pub(super) fn settled(taken: Taken, op: Op, ring: RingNumber, result: Option<i32>) -> Request {
+        Request {
+            asked: taken.sqe().len as usize,
+            taken,
+            op,
+            file: None,
+            not_before: Duration::ZERO,
+            ring,
+            progress: 0,
+            cut: usize::MAX,
+            sent: Vec::new(),
+            said: CqeFlags::empty(),
+            settled: result,
+            notice: None,
+        }
+    }
+
+    pub(super) fn ring(&self) -> RingNumber {
+        self.ring
+    }
+
+    /// What it works on.
+    pub(super) fn file(&self) -> Option<&OpenFile> {
+        self.file.as_deref()
     }
 
     pub(super) fn sqe(&self) -> &RawSqe {
@@ -115,14 +155,14 @@ impl Request {
     /// Whether it could complete now but for its time and for requests before it.
     pub(super) fn is_ready(&self, world: &World) -> bool {
         let Some(file) = self.file.as_ref().filter(|_| !self.is_settled()) else { return true };
-        let len_bytes = self.sqe().len as usize - self.progress;
+        let len_bytes = (self.sqe().len as usize).saturating_sub(self.progress);
         match &self.op {
             Op::Read { .. } => file.can_read(),
             // What fails does not wait.
             Op::Recv { .. } | Op::Send { .. } if file.socket().is_err() => true,
-            Op::Recv { flags } => flags & libc::MSG_DONTWAIT != 0 || file.can_read(),
+            Op::Recv { flags, .. } => flags & libc::MSG_DONTWAIT != 0 || file.can_read(),
             Op::Write { .. } => file.can_write(len_bytes),
-            Op::Send { flags } => flags & libc::MSG_DONTWAIT != 0 || file.can_write(len_bytes),
+            Op::Send { flags, .. } => flags & libc::MSG_DONTWAIT != 0 || file.can_write(len_bytes),
             Op::Accept { wait, .. } => {
                 !wait || file.socket().map_or(true, |socket| socket.can_accept())
             }
@@ -132,9 +172,21 @@ impl Request {
         }
     }
 
-    /// Does what the operation does, if it need not wait. This is where every result is decided, so where
-    /// a fault would be put in.
+    /// Bytes to move now, at most.
+    pub(super) fn wanted(&self) -> usize {
+        let len_bytes = match self.sqe().len as usize {
+            // The whole buffer, whatever its size.
+            0 if self.selects().is_some() => i32::MAX as usize,
+            len_bytes => len_bytes.saturating_sub(self.progress),
+        };
+        len_bytes.min(self.cut)
+    }
+
+    /// Does what the operation does, if it need not wait. This is where every result is decided.
     pub(super) fn go_on(&mut self, world: &mut World) -> Outcome {
+        if self.notice.is_some() {
+            return Outcome::Done(self.notify(world));
+        }
         if let Some(result) = self.settled {
             return Outcome::Done(result);
         }
@@ -179,24 +231,8 @@ impl Request {
                 world.truncate(file()?, *len_bytes)?;
                 done(0)
             }
-            Op::Read { offset } => {
-                let offset = *offset;
-                self.read(file()?, offset, 0)
-            }
-            Op::Recv { flags } => {
-                let flags = *flags;
-                file()?.socket()?;
-                self.read(file()?, None, flags)
-            }
-            Op::Write { offset } => {
-                let offset = *offset;
-                self.write(file()?, offset, 0, world)
-            }
-            Op::Send { flags } => {
-                let flags = *flags;
-                file()?.socket()?;
-                self.write(file()?, None, flags, world)
-            }
+            Op::Read { .. } | Op::Recv { .. } => self.read(file()?, world),
+            Op::Write { .. } | Op::Send { .. } => self.write(file()?, world),
             Op::Shutdown { how } => {
                 file()?.socket()?.shutdown(*how)?;
                 done(0)
@@ -233,143 +269,13 @@ impl Request {
         done(0)
     }
 
-    /// `read(2)` and `recv(2)`.
-    fn read(&mut self, file: &OpenFile, offset: Option<u64>, flags: i32) -> Attempt {
-        if !file.access.read {
-            return Err(libc::EBADF);
-        }
-        let most = self.sqe().len as usize - self.progress;
-        let peek = flags & libc::MSG_PEEK != 0;
-        let bytes = match &file.kind {
-            Kind::Inode(inode) => {
-                let at = position(file, offset)?;
-                let bytes = match &inode.node {
-                    Node::Regular(content) => content.borrow().read(at, most),
-                    Node::Directory(_) => return Err(libc::EISDIR),
-                    Node::Null => Vec::new(),
-                    Node::Full => vec![0; most],
-                };
-                if offset.is_none() {
-                    file.position.set(at + bytes.len() as u64);
-                }
-                bytes
-            }
-            Kind::PipeReader(reader) if reader.available() == 0 && !reader.finished() => {
-                return Ok(None);
-            }
-            Kind::PipeReader(reader) => reader.read(most),
-            Kind::Socket(socket) => {
-                let endpoint = socket.endpoint().ok_or(libc::ENOTCONN)?;
-                if self.progress > 0 && endpoint.has_error() && !endpoint.has_bytes() {
-                    // The error is left to the next call, which has nothing else to report.
-                    return done(self.progress);
-                }
-                match endpoint.receive(most, peek)? {
-                    Some(bytes) => bytes,
-                    None if flags & libc::MSG_DONTWAIT != 0 => return Err(libc::EAGAIN),
-                    None => return Ok(None),
-                }
-            }
-            Kind::PipeWriter(_) => return Err(libc::EBADF),
-        };
-        self.taken.fill(self.progress, &bytes)?;
-        let whole = flags & libc::MSG_WAITALL != 0 && !peek;
-        let dont_wait = flags & libc::MSG_DONTWAIT != 0;
-        self.moved(bytes.len(), whole && !bytes.is_empty(), dont_wait)
-    }
-
-    /// `write(2)` and `send(2)`.
-    fn write(
-        &mut self,
-        file: &OpenFile,
-        offset: Option<u64>,
-        flags: i32,
-        world: &World,
-    ) -> Attempt {
-        if !file.access.write {
-            return Err(libc::EBADF);
-        }
-        let len_bytes = self.sqe().len as usize - self.progress;
-        let dont_wait = flags & libc::MSG_DONTWAIT != 0;
-        let count = match &file.kind {
-            Kind::Inode(inode) => match &inode.node {
-                Node::Regular(_) => self.write_file(file, offset, world)?,
-                Node::Directory(_) => return Err(libc::EBADF),
-                Node::Null => len_bytes,
-                Node::Full => return Err(libc::ENOSPC),
-            },
-            Kind::PipeWriter(writer) if writer.unread() => return Err(libc::EPIPE),
-            Kind::PipeWriter(_) if !file.can_write(len_bytes) => return Ok(None),
-            Kind::PipeWriter(writer) => {
-                let count = len_bytes.min(writer.space());
-                writer.write(&self.taken.bytes(self.progress, count)?);
-                count
-            }
-            Kind::Socket(socket) => {
-                let endpoint = socket.endpoint().ok_or(match socket.domain {
-                    libc::AF_UNIX => libc::ENOTCONN,
-                    // tcp(7) has it so.
-                    _ => libc::EPIPE,
-                })?;
-                if self.progress > 0 && endpoint.has_error() {
-                    return done(self.progress);
-                }
-                let Some(room) = endpoint.room()? else {
-                    return if dont_wait { Err(libc::EAGAIN) } else { Ok(None) };
-                };
-                let count = len_bytes.min(room);
-                endpoint.send(&self.taken.bytes(self.progress, count)?);
-                count
-            }
-            Kind::PipeReader(_) => return Err(libc::EBADF),
-        };
-        self.moved(count, flags & libc::MSG_WAITALL != 0, dont_wait)
-    }
-
-    /// After `count` bytes were moved: finished, or on to the rest of the `whole`.
-    fn moved(&mut self, count: usize, whole: bool, dont_wait: bool) -> Attempt {
-        let moved = self.progress + count;
-        if whole && moved < self.sqe().len as usize && !dont_wait {
-            self.progress = moved;
-            return Ok(Some(Outcome::Progress));
-        }
-        done(moved)
-    }
-
-    /// Writes to a regular file, up to the largest size that files may have.
-    fn write_file(
-        &self,
-        file: &OpenFile,
-        offset: Option<u64>,
-        world: &World,
-    ) -> Result<usize, i32> {
-        let Kind::Inode(inode) = &file.kind else { return Err(libc::EBADF) };
-        let Node::Regular(content) = &inode.node else { return Err(libc::EBADF) };
-        let mut content = content.borrow_mut();
-        // With O_APPEND even pwrite(2) writes to the end.
-        let at = if file.access.append { content.len_bytes() } else { position(file, offset)? };
-        let space = world.files.limit_bytes.saturating_sub(at);
-        let len_bytes = self.sqe().len as usize;
-        let count = len_bytes.min(usize::try_from(space).unwrap_or(usize::MAX));
-        if count == 0 && len_bytes > 0 {
-            return Err(libc::ENOSPC);
-        }
-        if count > 0 {
-            content.write(at, &self.taken.bytes(0, count)?);
-            inode.touch(world.now());
-        }
-        if offset.is_none() {
-            file.position.set(at + count as u64);
-        }
-        Ok(count)
-    }
-
     fn accept(&mut self, file: &OpenFile, world: &mut World) -> Attempt {
         let Op::Accept { multi, wait } = self.op else { return Err(libc::EINVAL) };
         let socket = file.socket()?;
         let Some(endpoint) = socket.accept()? else {
             return if wait { Ok(None) } else { Err(libc::EAGAIN) };
         };
+        self.said.set(CqeFlags::SOCK_NONEMPTY, socket.can_accept());
         if let Some((_, peer)) = endpoint.names() {
             self.taken.fill_peer(Address::from(peer).as_bytes())?;
         }
@@ -409,10 +315,10 @@ impl Request {
 
     /// Whether a result breaks the chain that the request is a part of, so counts as a failure.
     pub(super) fn has_failed(&self, result: i32) -> bool {
-        let short = usize::try_from(result).is_ok_and(|moved| moved < self.sqe().len as usize);
+        let short = usize::try_from(result).is_ok_and(|moved| moved < self.asked);
         match &self.op {
             Op::Read { .. } | Op::Write { .. } => result < 0 || short,
-            Op::Recv { flags } | Op::Send { flags } => {
+            Op::Recv { flags, .. } | Op::Send { flags, .. } => {
                 result < 0 || (short && flags & libc::MSG_WAITALL != 0)
             }
             _ => result < 0,
@@ -422,12 +328,6 @@ impl Request {
 
 fn opened(number: RawFd) -> Attempt {
     Ok(Some(Outcome::Done(number)))
-}
-
-/// Where to read or write: at `offset`, or at the file's own position.
-fn position(file: &OpenFile, offset: Option<u64>) -> Result<u64, i32> {
-    let at = offset.unwrap_or_else(|| file.position.get());
-    if i64::try_from(at).is_ok() { Ok(at) } else { Err(libc::EINVAL) }
 }
 
 fn fallocate(

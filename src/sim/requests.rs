@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::faults::{self, Fault};
 use super::memory::{self, Taken};
 use super::op::Op;
+use super::registered::RingNumber;
 use super::request::{Outcome, Request};
 use super::world::World;
 use crate::ring::{KernelSide, RawCqe};
@@ -14,10 +16,14 @@ use crate::sys::abi::{CqeFlags, Opcode, SqeFlags};
 
 /// The longest time that a request takes for no other reason than to come after a later one.
 const MAX_DELAY_NANOS: u64 = 20_000;
+/// A stalled request takes less than 2 to the power of so many microseconds.
+const STALL_BITS: u64 = 20;
 const LINKS: SqeFlags = SqeFlags::IO_LINK.union(SqeFlags::IO_HARDLINK);
 
 #[derive(Debug, Default)]
 pub(super) struct Requests {
+    /// Whose they are.
+    ring: RingNumber,
     /// Requests that were started, by the order in which they were.
     active: BTreeMap<u64, Active>,
     /// Chains that a drain holds back.
@@ -48,6 +54,11 @@ struct Active {
 }
 
 impl Requests {
+    /// Those of a new ring: none.
+    pub(super) fn of(ring: RingNumber) -> Requests {
+        Requests { ring, ..Requests::default() }
+    }
+
     /// Requests that have not finished.
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished
@@ -104,7 +115,7 @@ impl Requests {
                     Ok(op) => (op, libc::ECANCELED),
                     Err(errno) => (Op::Nop, errno),
                 };
-                let request = Request::settled(taken, op, Some(-errno));
+                let request = Request::settled(taken, op, self.ring, Some(-errno));
                 self.activate(world, request, Chain::default(), false);
             }
             return;
@@ -135,14 +146,14 @@ impl Requests {
     /// Starts the first request of a chain.
     fn start(&mut self, world: &mut World, mut chain: Chain) {
         let Some((taken, Ok(op))) = chain.links.pop_front() else { return };
-        let mut request = Request::start(taken, op, world);
+        let mut request = Request::start(taken, op, self.ring, world);
         if !request.is_settled() {
             match *request.op() {
                 // Linux does these two while it takes them: what is submitted later sees their effect.
-                Op::Close => request.settle(match world.close(request.sqe().fd) {
-                    Ok(()) => 0,
-                    Err(errno) => -errno,
-                }),
+                Op::Close => {
+                    let result = close(world, request.sqe().fd);
+                    request.settle(result);
+                }
                 Op::Cancel { user_data } => request.settle(self.cancel(world, user_data)),
                 _ => {}
             }
@@ -155,6 +166,10 @@ impl Requests {
             let nanos = world.random.up_to(MAX_DELAY_NANOS);
             request.not_before = world.now() + Duration::from_nanos(nanos);
         }
+        if world.strikes(Fault::Stall) {
+            let micros = world.faults.of_any_size(STALL_BITS);
+            request.not_before = world.now() + Duration::from_micros(micros);
+        }
         self.active.insert(self.next_id, Active { request, rest, silent });
         self.next_id += 1;
     }
@@ -165,21 +180,31 @@ impl Requests {
         let mut found = self.active.iter().filter(|(_, active)| {
             active.request.sqe().user_data == user_data
                 && !matches!(active.request.op(), Op::Cancel { .. })
+                && active.request.notice.is_none()
         });
         let Some((&id, active)) = found.next() else { return -libc::ENOENT };
         let too_late = if world.random.one_in(2) { -libc::ENOENT } else { -libc::EALREADY };
         if active.request.is_settled() {
             return too_late;
         }
+        if world.strikes(Fault::FailedCancel) {
+            return too_late;
+        }
         let completes = !active.request.op().is_multishot()
             && self.completable(world, 0).contains(&id)
-            && world.random.one_in(3);
+            && (world.random.one_in(3) || world.faults.draws(Fault::LateCancel));
         let Some(active) = self.active.get_mut(&id) else { return -libc::ENOENT };
         if completes {
+            world.note_fault(Fault::LateCancel);
             if let Outcome::Done(result) = active.request.go_on(world) {
                 active.request.settle(result);
                 return too_late;
             }
+        }
+        if active.request.runs_on_a_worker() && world.strikes(Fault::LateCancel) {
+            // The worker got a signal, and the operation says so.
+            active.request.settle(-libc::EINTR);
+            return -libc::EALREADY;
         }
         active.request.settle(-libc::ECANCELED);
         0
@@ -189,14 +214,14 @@ impl Requests {
     /// stream only the oldest of each direction, or bytes would lose their order.
     pub(super) fn completable(&self, world: &World, from: u64) -> Vec<u64> {
         self.ready(world)
-            .filter(|&(id, active)| id >= from && active.request.not_before <= world.now())
+            .filter(|&(id, active)| id >= from && active.request.due() <= world.now())
             .map(|(id, _)| id)
             .collect()
     }
 
     /// When the next request can complete that nothing but time keeps from it.
     pub(super) fn next_deadline(&self, world: &World) -> Option<Duration> {
-        self.ready(world).map(|(_, active)| active.request.not_before).min()
+        self.ready(world).map(|(_, active)| active.request.due()).min()
     }
 
     fn ready<'a>(&'a self, world: &'a World) -> impl Iterator<Item = (u64, &'a Active)> {
@@ -240,11 +265,14 @@ impl Requests {
         if !active.request.is_ready(world) {
             return false;
         }
-        match active.request.go_on(world) {
+        match active.request.go_on_or_fail(world) {
             Outcome::Done(result) => self.finish(world, side, id, result),
+            Outcome::Shot(result) if world.strikes(Fault::MultishotEnd) => {
+                self.finish(world, side, id, result)
+            }
             Outcome::Shot(result) => {
                 let user_data = active.request.sqe().user_data;
-                let flags = CqeFlags::MORE.bits();
+                let flags = (active.request.say() | CqeFlags::MORE).bits();
                 self.post(world, side, RawCqe { user_data, res: result, flags });
                 true
             }
@@ -259,25 +287,31 @@ impl Requests {
         id: u64,
         result: i32,
     ) -> bool {
-        let Some(Active { request, mut rest, silent }) = self.active.remove(&id) else {
+        let Some(Active { mut request, mut rest, silent }) = self.active.remove(&id) else {
             return false;
         };
         let flags = SqeFlags::from_bits_retain(request.sqe().flags);
         let user_data = request.sqe().user_data;
         let failed = request.has_failed(result);
         let hides = flags.contains(SqeFlags::CQE_SKIP_SUCCESS);
-        // The right to use lent memory ends here, before anybody can learn of the completion.
-        drop(request);
-        self.unfinished -= 1;
-        world.in_flight -= 1;
+        let mut said = request.say();
+        if !silent && request.lends_on(world) {
+            said |= CqeFlags::MORE;
+            self.active.insert(id, Active { request, rest: Chain::default(), silent });
+        } else {
+            // The right to use lent memory ends here, before anybody can learn of the completion.
+            drop(request);
+            self.unfinished -= 1;
+            world.in_flight -= 1;
+        }
         let posts = !silent && (failed || !hides);
         if posts {
-            self.post(world, side, RawCqe { user_data, res: result, flags: 0 });
+            self.post(world, side, RawCqe { user_data, res: result, flags: said.bits() });
         }
         if failed && !flags.contains(SqeFlags::IO_HARDLINK) {
             for (taken, op) in std::mem::take(&mut rest.links) {
                 let op = op.unwrap_or(Op::Nop);
-                let request = Request::settled(taken, op, Some(-libc::ECANCELED));
+                let request = Request::settled(taken, op, self.ring, Some(-libc::ECANCELED));
                 // What follows a failed request that was to hide its success is silent, else not even
                 // what was to be hidden is: io_uring_enter(2), IOSQE_CQE_SKIP_SUCCESS.
                 let drains = rest.drains;
@@ -295,19 +329,32 @@ impl Requests {
     fn post(&mut self, world: &mut World, side: &mut KernelSide<'_>, cqe: RawCqe) {
         let plain = world.plain(cqe.res);
         let result = if plain < 0 { cqe.res } else { plain };
-        let now = world.now().as_nanos() as u64;
-        for word in [now, cqe.user_data, result as u64, u64::from(cqe.flags)] {
-            world.trace.add(word);
-        }
-        if !self.overflow.is_empty() || !side.post_cqe(cqe) {
+        let now = world.now();
+        let RawCqe { user_data, flags, .. } = cqe;
+        world
+            .trace
+            .add([now.as_nanos() as u64, user_data, result as u64, u64::from(flags)], || {
+                format!("{now:?} complete: {user_data:#x} -> {result}, flags {flags:#x}")
+            });
+        let full = !self.overflow.is_empty() || world.strikes(Fault::Overflow);
+        if full || !side.post_cqe(cqe) {
             self.overflow.push_back(cqe);
         }
     }
 
     /// Posts what had no room before, oldest first.
     pub(super) fn flush(&mut self, side: &mut KernelSide<'_>) {
+        self.flush_all_but(0, side);
+    }
+
+    /// As [`Requests::flush`], as far as the last but one.
+    pub(super) fn flush_but_one(&mut self, side: &mut KernelSide<'_>) {
+        self.flush_all_but(1, side);
+    }
+
+    fn flush_all_but(&mut self, kept: usize, side: &mut KernelSide<'_>) {
         while let Some(&cqe) = self.overflow.front() {
-            if !side.post_cqe(cqe) {
+            if self.overflow.len() <= kept || !side.post_cqe(cqe) {
                 return;
             }
             self.overflow.pop_front();
@@ -335,23 +382,34 @@ impl Requests {
     }
 }
 
+/// Gives a descriptor up; an error that comes of writing late is told, and changes nothing, close(2).
+fn close(world: &mut World, number: i32) -> i32 {
+    let on_disk = world.file(number).is_ok_and(|file| faults::closes_with_errors(&file));
+    match world.close(number) {
+        Ok(()) if on_disk && world.strikes(Fault::Errno) => -libc::EIO,
+        Ok(()) => 0,
+        Err(errno) => -errno,
+    }
+}
+
 /// Adds a submission to the trace: all that is the same in every run, so no address.
 fn note_submission(world: &mut World, taken: &Taken, op: &Result<Op, i32>) {
     let sqe = taken.sqe();
-    let now = world.now().as_nanos() as u64;
+    let now = world.now();
     let plain = world.plain(sqe.fd);
     let fd = if plain < 0 { sqe.fd } else { plain };
     let head = u64::from(sqe.opcode) | u64::from(sqe.flags) << 8 | u64::from(sqe.ioprio) << 16;
-    for word in [now, head, fd as u64, u64::from(sqe.len), u64::from(sqe.op_flags), sqe.user_data] {
-        world.trace.add(word);
-    }
     let (first, second) = match op {
         Ok(Op::Cancel { user_data }) => (*user_data, 0),
         Ok(Op::Fallocate { offset, len_bytes, .. }) => (*offset, *len_bytes),
         Ok(Op::Truncate { len_bytes }) => (*len_bytes, 0),
-        Ok(Op::Read { offset } | Op::Write { offset }) => (offset.unwrap_or(u64::MAX), 0),
+        Ok(Op::Read { offset, .. } | Op::Write { offset }) => (offset.unwrap_or(u64::MAX), 0),
         _ => (0, 0),
     };
-    world.trace.add(first);
-    world.trace.add(second);
+    let (len, flags, user_data) = (sqe.len, sqe.op_flags, sqe.user_data);
+    let (time, rest) = (now.as_nanos() as u64, u64::from(len) | u64::from(flags) << 32);
+    world.trace.add([time, head, fd as u64, rest, user_data, first, second], || {
+        let name = Opcode(sqe.opcode).name().unwrap_or("unknown opcode");
+        format!("{now:?} submit: {name} on {fd}, {len} bytes, {first:#x} as {user_data:#x}")
+    });
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::flow::{self, Reader, Writer};
+use super::flow::{self, Mark, Reader, Writer};
 
 /// `SOMAXCONN`, where listen(2) cuts the backlog.
 const MAX_BACKLOG: usize = 4096;
@@ -138,9 +138,31 @@ impl Endpoint {
         Ok(Some(self.outgoing.space()).filter(|&space| space > 0))
     }
 
+    /// The place in the stream behind what was sent so far.
+    pub(super) fn mark(&self) -> Mark {
+        self.outgoing.mark()
+    }
+
     /// Sends `bytes`, for which there is room.
     pub(super) fn send(&self, bytes: &[u8]) {
         self.outgoing.write(bytes);
+    }
+
+    /// The network loses the connection, and tells both sides: `RST`, tcp(7). What was received stays. False if
+    /// there is no connection any more.
+    pub(super) fn reset(&self) -> bool {
+        if self.incoming.finished() && self.outgoing.finished() {
+            return false;
+        }
+        self.outgoing.finish();
+        self.incoming.cut_off();
+        for error in [&self.error, &self.peer_error] {
+            error.set(libc::ECONNRESET);
+        }
+        for reset in [&self.reset, &self.peer_reset] {
+            reset.set(true);
+        }
+        true
     }
 
     fn shutdown(&self, how: i32) {
@@ -229,6 +251,11 @@ impl Socket {
             Stage::Connected(endpoint) => Some(Rc::clone(endpoint)),
             _ => None,
         }
+    }
+
+    /// Whether it sends without a copy: unix sockets do not.
+    pub(super) fn has_zero_copy(&self) -> bool {
+        self.domain != libc::AF_UNIX
     }
 
     pub(super) fn is_listening(&self) -> bool {

@@ -9,10 +9,13 @@ use crate::ring::{Cqe, Ring, Setup, Sqe, Target};
 mod cancels;
 mod chains;
 mod connections;
+mod faults;
 mod files;
 mod polls;
+mod provided;
 mod time;
 mod transfers;
+mod zero_copy;
 
 /// A ring in a new world.
 fn machine(seed: u64) -> (Sim, Ring) {

@@ -5,16 +5,19 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::faults::{Fault, Injector};
 use super::files::{Files, Inode, Node};
 use super::flow::{self, Reader, WINDOW_BYTES, Writer};
 use super::network::Network;
-use super::random::{Random, Trace};
+use super::random::Random;
+use super::registered::{Registered, RingNumber};
 use super::sockets::{self, Socket};
+use super::trace::Trace;
 
 /// Numbers that one table of descriptors has.
 const MAX_DESCRIPTORS: RawFd = 1 << 20;
 /// A write of so many bytes to a pipe is whole or waits, pipe(7).
-const PIPE_BUF: usize = 4096;
+pub(super) const PIPE_BUF: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct World {
@@ -22,9 +25,13 @@ pub(super) struct World {
     now: Duration,
     pub(super) random: Random,
     pub(super) trace: Trace,
+    pub(super) faults: Injector,
     pub(super) files: Files,
     pub(super) network: Network,
     descriptors: BTreeMap<RawFd, Rc<OpenFile>>,
+    /// What is registered with each ring.
+    rings: BTreeMap<RingNumber, Registered>,
+    last_ring: RingNumber,
     /// The number of the first descriptor.
     first: RawFd,
     last_file: u64,
@@ -84,9 +91,12 @@ impl World {
             now: Duration::ZERO,
             random: Random::new(seed),
             trace: Trace::new(),
+            faults: Injector::new(seed),
             files: Files::new(),
             network: Network::new(),
             descriptors: BTreeMap::new(),
+            rings: BTreeMap::new(),
+            last_ring: 0,
             first: 0,
             last_file: 0,
             in_flight: 0,
@@ -113,6 +123,40 @@ impl World {
     /// Lets virtual time pass.
     pub(super) fn advance(&mut self, time: Duration) {
         self.now = self.now.saturating_add(time);
+    }
+
+    /// Adds a ring with which nothing is registered.
+    pub(super) fn add_ring(&mut self) -> RingNumber {
+        self.last_ring += 1;
+        self.rings.insert(self.last_ring, Registered::default());
+        self.last_ring
+    }
+
+    /// Takes out what is registered with a ring.
+    pub(super) fn remove_ring(&mut self, ring: RingNumber) -> Option<Registered> {
+        self.rings.remove(&ring)
+    }
+
+    /// What is registered with a ring.
+    pub(super) fn registered(&mut self, ring: RingNumber) -> Result<&mut Registered, i32> {
+        self.rings.get_mut(&ring).ok_or(libc::ENXIO)
+    }
+
+    /// Whether something goes wrong now; if so it is counted.
+    pub(super) fn strikes(&mut self, fault: Fault) -> bool {
+        let strikes = self.faults.draws(fault);
+        if strikes {
+            self.note_fault(fault);
+        }
+        strikes
+    }
+
+    /// Counts what went wrong.
+    pub(super) fn note_fault(&mut self, fault: Fault) {
+        self.faults.count(fault);
+        let now = self.now;
+        self.trace
+            .add([now.as_nanos() as u64, fault as u64], || format!("{now:?} fault: {fault:?}"));
     }
 
     /// Opens a descriptor with the lowest number that is free, as open(2) promises.

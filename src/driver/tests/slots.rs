@@ -1,5 +1,6 @@
 //! What an event does to a slot: a table of what was, what happened, and what is to be done.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,8 +55,11 @@ impl Bench {
     }
 
     fn cqe(&mut self, token: Token, result: i32, flags: u32) -> Done {
-        match self.slots.on_cqe(Cqe::new(token.user_data(), result, flags)) {
-            None => Done::Nothing,
+        let mut actions = VecDeque::new();
+        self.slots.on_cqe(Cqe::new(token.user_data(), result, flags), &mut actions);
+        assert!(actions.len() <= 1, "no operation here is in a scope");
+        match actions.pop_front() {
+            None | Some(Action::Leave(_)) => Done::Nothing,
             Some(Action::Wake(waker)) => {
                 waker.wake();
                 Done::Woke

@@ -114,7 +114,7 @@ impl BufRingSetup {
     /// `EINVAL` for a number of buffers that is 0, no power of two or too large, for buffers of no bytes, on
     /// kernels before Linux 5.19, and with [`kernel_memory`](BufRingSetup::kernel_memory) before 6.4 or for
     /// a group whose number is too large for it;
-    /// `EEXIST` if the group is in use; `ENOMEM`; `EOPNOTSUPP` on a kernel in user space.
+    /// `EEXIST` if the group is in use; `ENOMEM`; `EOPNOTSUPP` on a kernel in user space that has none.
     pub fn build(&self, ring: &Ring) -> io::Result<BufRing> {
         let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
         if !self.entries.is_power_of_two() || self.entries > MAX_ENTRIES || self.each_bytes == 0 {

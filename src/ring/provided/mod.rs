@@ -17,12 +17,12 @@
 //! about, so the functions that turn one into leases are `unsafe`, with this contract:
 //!
 //! > The completion was copied out of this group's ring, belongs to a request that selected from this group,
-//! > is passed once, and is passed before those that were copied out after it.
+//! > and is passed once; those of a group whose buffers are consumed
+//! > [piece by piece](BufRingSetup::incremental) are passed in the order in which they were copied out.
 //!
-//! The order matters where a buffer is consumed [piece by piece](BufRingSetup::incremental), since only the
-//! order says where a piece begins. For the same reason a request that is not served in that order must take
-//! a whole buffer of such a group, that is, ask for 0 bytes: one on a regular file, or one that goes to a
-//! worker thread (`IOSQE_ASYNC`).
+//! There the order matters since only the order says where a piece begins. For the same reason a request
+//! that is not served in that order must take a whole buffer of such a group, that is, ask for 0 bytes: one
+//! on a regular file, or one that goes to a worker thread (`IOSQE_ASYNC`).
 //!
 //! What can be checked is checked all the same: a buffer that the kernel does not have, a length beyond it,
 //! more buffers than were out. Such a completion is an error, and changes nothing.

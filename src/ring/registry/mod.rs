@@ -5,8 +5,8 @@
 //! value may outlive the ring, whose descriptor then stays open until the last of them is gone. What is a
 //! mere setting returns the setting before it.
 //!
-//! Errors carry the kernel's errno. Common to all: `EOPNOTSUPP` from a ring on a kernel in user space,
-//! `EINVAL` from a kernel that does not know the call, `EACCES` from a restricted ring.
+//! Errors carry the kernel's errno. Common to all: `EINVAL` from a Linux that does not know the call,
+//! `EOPNOTSUPP` from such a kernel in user space, `EACCES` from a restricted ring.
 //!
 //! # Threads
 //!

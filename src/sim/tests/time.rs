@@ -174,9 +174,16 @@ fn running_out_of_time_is_etime_only_if_nothing_was_taken_and_nothing_is_there()
 #[test]
 fn advance_lets_time_pass() {
     let (sim, ring) = machine(1);
-    let before = ring.now();
+    let before = sim.now();
     sim.advance(Duration::from_secs(5));
     assert_eq!(ring.now() - before, Duration::from_secs(5));
+}
+
+#[test]
+fn reading_the_clock_takes_time() {
+    let (sim, ring) = machine(1);
+    let before = ring.now();
+    assert!(ring.now() > before && sim.enters() == 0);
 }
 
 #[test]

@@ -1,0 +1,494 @@
+//! Leased buffers: who has them, when they go back, and what happens when there are none.
+//!
+//! On kernels without rings of buffers all of it holds too, with buffers from the heap; what is about the
+//! ring alone looks whether there is one.
+
+use std::cell::Cell;
+use std::io::ErrorKind;
+use std::net::Shutdown;
+
+use futures::future::{join, join_all};
+use futures::{FutureExt, StreamExt};
+use runtime_tests::{a_while, all_quiet, for_turns, on_every_kernel, on_linux, poll_once, steps};
+use uring::buf::IoBuf;
+use uring::net::{TcpListener, TcpStream};
+use uring::pool::{BufPool, PoolSetup};
+
+/// Two ends of a connection.
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let (client, accepted) = join(TcpStream::connect(address), listener.accept()).await;
+    (client.expect("connected"), accepted.expect("accepted").0)
+}
+
+async fn put(stream: &TcpStream, bytes: &'static [u8]) {
+    stream.send_all(bytes).await.expect("sent");
+}
+
+/// A pool of `at_first` buffers of 16 bytes, and at most `limit`.
+fn pool(at_first: u32, limit: u32) -> BufPool {
+    let setup = PoolSetup::new().buffer_bytes(16).at_first(at_first).limit(limit);
+    setup.build().expect("a pool")
+}
+
+/// All buffers are with the kernel again.
+#[track_caller]
+fn assert_full(pool: &BufPool) {
+    let stats = pool.stats();
+    assert_eq!(stats.available, stats.buffers, "{stats:?}");
+}
+
+#[test]
+fn a_leased_receive_yields_what_came_and_its_drop_gives_the_buffer_back() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(4, 4));
+            put(&client, b"hello").await;
+            let bytes = server.recv_leased_from(&pool).await.expect("received");
+            assert_eq!(&bytes[..], b"hello");
+            assert_eq!(bytes.is_on_loan(), pool.is_registered());
+            if pool.is_registered() {
+                assert_eq!(pool.stats().available, 3);
+            }
+            drop(bytes);
+            assert_full(&pool);
+        });
+    });
+}
+
+#[test]
+fn a_buffer_is_filled_to_its_size_at_most_and_the_rest_comes_next() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(2, 2));
+            put(&client, b"0123456789abcdefgh").await;
+            let mut received = Vec::new();
+            while received.len() < 18 {
+                let bytes = server.recv_leased_from(&pool).await.expect("received");
+                assert!(bytes.len() <= 16);
+                received.extend_from_slice(&bytes);
+            }
+            assert_eq!(received, b"0123456789abcdefgh");
+        });
+    });
+}
+
+#[test]
+fn the_end_of_the_stream_is_no_bytes_and_keeps_no_buffer() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(2, 2));
+            put(&client, b"bye").await;
+            client.shutdown(Shutdown::Write).await.expect("shut down");
+            assert_eq!(&server.recv_leased_from(&pool).await.expect("received")[..], b"bye");
+            for _ in 0..3 {
+                let end = server.recv_leased_from(&pool).await.expect("the end");
+                assert!(end.is_empty() && !end.is_on_loan());
+            }
+            assert_full(&pool);
+        });
+    });
+}
+
+#[test]
+fn an_echo_sends_from_the_buffer_that_it_received_into() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(2, 2));
+            put(&client, b"echo").await;
+            let bytes = server.recv_leased_from(&pool).await.expect("received");
+            let received_at = bytes.as_ptr();
+            let (_, bytes) = server.send_all(bytes).await.expect("sent");
+            assert_eq!(bytes.as_ptr(), received_at);
+            // A part of one is a buffer as well.
+            server.send_all(bytes.slice(..2)).await.expect("sent");
+            let (_, answer) = client.recv_exact(vec![0; 6]).await.expect("the answer");
+            assert_eq!(answer, b"echoec");
+            assert_full(&pool);
+        });
+    });
+}
+
+#[test]
+fn a_runtime_makes_its_own_pool_when_it_is_first_used() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let (client, server) = pair().await;
+            assert_eq!(runtime.metrics().buf_pool, None);
+            put(&client, b"x").await;
+            assert_eq!(&server.recv_leased().await.expect("received")[..], b"x");
+            let stats = runtime.metrics().buf_pool.expect("made");
+            assert_eq!((stats.available, stats.limit), (stats.buffers, 2048));
+        });
+    });
+}
+
+#[test]
+fn a_dropped_leased_receive_hands_its_bytes_to_the_next_one_of_either_kind() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(4, 4));
+            let mut received = Vec::new();
+            for round in 0..steps(200, 10) {
+                let dropped = server.recv_leased_from(&pool);
+                let sent = async {
+                    client.send_all([round as u8]).await.expect("sent");
+                };
+                let (dropped, ()) = join(for_turns(round as u32 % 4, dropped), sent).await;
+                received.extend(dropped.map(|bytes| bytes.expect("received")[0]));
+                if received.len() <= round {
+                    if round % 2 == 0 {
+                        let bytes = server.recv_leased_from(&pool).await.expect("received");
+                        received.extend_from_slice(&bytes);
+                    } else {
+                        let (_, bytes) =
+                            server.recv(Vec::with_capacity(1)).await.expect("received");
+                        received.extend_from_slice(&bytes);
+                    }
+                }
+            }
+            let sent: Vec<u8> = (0..steps(200, 10)).map(|round| round as u8).collect();
+            assert_eq!(received, sent);
+            all_quiet(runtime).await;
+            assert_full(&pool);
+        });
+    });
+}
+
+#[test]
+fn a_dropped_plain_receive_hands_its_bytes_to_a_leased_one() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(4, 4));
+            let mut plain = Box::pin(server.recv(Vec::with_capacity(16)));
+            assert!(poll_once(&mut plain).is_none());
+            put(&client, b"first").await;
+            a_while().await;
+            drop(plain);
+            put(&client, b"second").await;
+            let mut received = Vec::new();
+            while received.len() < 11 {
+                received
+                    .extend_from_slice(&server.recv_leased_from(&pool).await.expect("received"));
+            }
+            assert_eq!(received, b"firstsecond");
+        });
+    });
+}
+
+#[test]
+fn after_many_dropped_receives_all_buffers_are_back_and_no_byte_is_missing() {
+    on_linux(|runtime| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(8, 8));
+            let (done, mut next, mut rounds) = (Cell::new(false), 0u8, 0);
+            let send = async {
+                let mut byte = 0u8;
+                while !done.get() {
+                    client.send_all([byte]).await.expect("sent");
+                    byte = byte.wrapping_add(1);
+                    uring::task::yield_now().await;
+                }
+                client.shutdown(Shutdown::Write).await.expect("shut down");
+            };
+            let receive = async {
+                loop {
+                    rounds += 1;
+                    done.set(rounds >= steps(100_000, 0));
+                    let receive = server.recv_leased_from(&pool);
+                    let received = match done.get() {
+                        false => for_turns(rounds as u32 % 3, receive).await,
+                        true => Some(receive.await),
+                    };
+                    let Some(received) = received else { continue };
+                    let received = received.expect("received");
+                    if received.is_empty() {
+                        return;
+                    }
+                    for byte in received.iter() {
+                        assert_eq!(*byte, next);
+                        next = next.wrapping_add(1);
+                    }
+                }
+            };
+            join(send, receive).await;
+            all_quiet(runtime).await;
+            assert_full(&pool);
+        });
+    });
+}
+
+#[test]
+fn a_pool_grows_to_its_limit_and_then_receives_wait_for_a_return() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(1, 4));
+            if !pool.is_registered() {
+                return;
+            }
+            put(&client, &[7; 16 * 5]).await;
+            let mut leases = Vec::new();
+            for count in 1..=4 {
+                leases.push(server.recv_leased_from(&pool).await.expect("received"));
+                assert!(pool.stats().buffers >= count);
+            }
+            assert_eq!((pool.stats().buffers, pool.stats().shortages), (4, 2));
+            let mut waits = Box::pin(server.recv_leased_from(&pool));
+            assert!(for_turns(20, &mut waits).await.is_none(), "there is no buffer");
+            drop(leases.remove(1));
+            assert_eq!(&waits.await.expect("received")[..], [7; 16]);
+            drop(leases);
+            assert_full(&pool);
+        });
+    });
+}
+
+#[test]
+fn ten_thousand_messages_pass_through_a_pool_of_one_buffer() {
+    on_every_kernel(|runtime, on| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(1, 1));
+            let messages = if on.is_linux() { 10_000 } else { steps(1000, 100) };
+            let send = async {
+                for number in 0..messages as u32 {
+                    client.send_all(number.to_le_bytes()).await.expect("sent");
+                }
+                client.shutdown(Shutdown::Write).await.expect("shut down");
+            };
+            let receive = async {
+                let mut received = Vec::new();
+                let mut incoming = server.incoming_bytes_from(&pool);
+                while let Some(bytes) = incoming.next().await {
+                    // Kept for a while, so that more comes when no buffer is there.
+                    let bytes = bytes.expect("received");
+                    if received.len() % 3 == 0 {
+                        uring::task::yield_now().await;
+                    }
+                    received.extend_from_slice(&bytes);
+                }
+                received
+            };
+            let ((), received) = join(send, receive).await;
+            let sent: Vec<u8> = (0..messages as u32).flat_map(u32::to_le_bytes).collect();
+            assert!(received == sent, "the stream is what was sent");
+            assert_full(&pool);
+            if pool.is_registered() {
+                assert!(pool.stats().shortages > 0, "it ran short, and went on");
+            }
+        });
+    });
+}
+
+#[test]
+fn connections_share_one_buffer_and_each_is_served() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let pool = pool(1, 1);
+            let pairs = join_all((0..steps(20, 4)).map(|_| pair())).await;
+            let clients = join_all(pairs.iter().map(async |(client, server)| {
+                for _ in 0..10 {
+                    put(client, b"a message").await;
+                    // What a server has received is kept over a turn.
+                    let (_, answer) = client.recv_exact(vec![0; 9]).await.expect("an answer");
+                    assert_eq!(answer, b"a message");
+                }
+                client.shutdown(Shutdown::Write).await.expect("shut down");
+                let _ = server;
+            }));
+            let servers = join_all(pairs.iter().enumerate().map(async |(number, (_, server))| {
+                if number % 2 == 0 {
+                    let mut incoming = server.incoming_bytes_from(&pool);
+                    while let Some(bytes) = incoming.next().await {
+                        server.send_all(bytes.expect("received")).await.expect("sent");
+                    }
+                } else {
+                    loop {
+                        let bytes = server.recv_leased_from(&pool).await.expect("received");
+                        if bytes.is_empty() {
+                            return;
+                        }
+                        server.send_all(bytes).await.expect("sent");
+                    }
+                }
+            }));
+            join(clients, servers).await;
+            assert_full(&pool);
+        });
+    });
+}
+
+#[test]
+fn a_receive_that_was_woken_for_a_buffer_and_dropped_lets_the_next_one_have_it() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let pool = pool(1, 1);
+            if !pool.is_registered() {
+                return;
+            }
+            let pairs = join_all((0..3).map(|_| pair())).await;
+            for (client, _) in &pairs {
+                put(client, b"data").await;
+            }
+            let lease = pairs[0].1.recv_leased_from(&pool).await.expect("received");
+            let mut second = Box::pin(pairs[1].1.recv_leased_from(&pool));
+            let mut third = Box::pin(pairs[2].1.recv_leased_from(&pool));
+            assert!(for_turns(20, &mut second).await.is_none());
+            assert!(for_turns(20, &mut third).await.is_none());
+            drop(lease);
+            drop(second);
+            assert_eq!(&third.await.expect("received")[..], b"data");
+            assert_eq!(&pairs[1].1.recv_leased_from(&pool).await.expect("received")[..], b"data");
+        });
+    });
+}
+
+#[test]
+fn a_receive_that_was_woken_for_a_buffer_and_finds_no_data_lets_the_next_one_have_it() {
+    on_linux(|runtime| {
+        runtime.block_on(async {
+            let pool = pool(1, 1);
+            if !pool.is_registered() {
+                return;
+            }
+            let pairs = join_all((0..3).map(|_| pair())).await;
+            for (client, _) in &pairs {
+                put(client, b"data").await;
+            }
+            let lease = pairs[0].1.recv_leased_from(&pool).await.expect("received");
+            let mut second = Box::pin(pairs[1].1.recv_leased_from(&pool));
+            let third = Box::pin(pairs[2].1.recv_leased_from(&pool));
+            assert!(for_turns(20, &mut second).await.is_none());
+            // Somebody else takes what the second one waits with.
+            let twin = std::os::fd::AsFd::as_fd(&pairs[1].1).try_clone_to_owned().expect("a twin");
+            let mut twin = std::net::TcpStream::from(twin);
+            let read = std::io::Read::read(&mut twin, &mut [0; 8]).expect("read");
+            assert_eq!(read, 4);
+            let first = async {
+                a_while().await;
+                drop(lease);
+            };
+            let third = async { assert_eq!(&third.await.expect("received")[..], b"data") };
+            let both = Box::pin(join(first, third));
+            let futures::future::Either::Right((_, second)) =
+                futures::future::select(second, both).await
+            else {
+                panic!("the second one has no data");
+            };
+            put(&pairs[1].0, b"more").await;
+            assert_eq!(&second.await.expect("received")[..], b"more");
+            assert_full(&pool);
+        });
+    });
+}
+
+#[test]
+fn a_lease_outlives_stream_pool_and_runtime() {
+    on_every_kernel(|_, on| {
+        let runtime = on.runtime();
+        let bytes = runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(2, 2));
+            put(&client, b"outlives").await;
+            server.recv_leased_from(&pool).await.expect("received")
+        });
+        drop(runtime);
+        assert_eq!(&bytes[..], b"outlives");
+    });
+}
+
+#[test]
+fn a_pool_outlives_its_runtime_and_is_refused_by_another() {
+    on_every_kernel(|runtime, on| {
+        let other = on.runtime();
+        let pool = other.block_on(async { pool(2, 2) });
+        if pool.is_registered() {
+            runtime.block_on(async {
+                let (_client, server) = pair().await;
+                let refused = server.recv_leased_from(&pool).await.expect_err("a stranger");
+                assert_eq!(refused.raw_os_error(), Some(libc::EINVAL));
+            });
+        }
+        drop(other);
+        drop(pool);
+    });
+}
+
+#[test]
+fn connections_that_wait_have_no_buffer() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let pool = pool(2, 2);
+            let pairs = join_all((0..8).map(|_| pair())).await;
+            let mut waiting: Vec<_> =
+                pairs.iter().map(|(_, server)| server.incoming_bytes_from(&pool)).collect();
+            for incoming in &mut waiting {
+                assert!(incoming.next().now_or_never().is_none());
+            }
+            a_while().await;
+            assert_full(&pool);
+            for (incoming, (client, _)) in waiting.iter_mut().zip(&pairs) {
+                put(client, b"awake").await;
+                let bytes = incoming.next().await.expect("not the end").expect("received");
+                assert_eq!(&bytes[..], b"awake");
+            }
+        });
+    });
+}
+
+#[test]
+fn what_a_dropped_stream_of_bytes_had_received_goes_to_the_next_receive_in_order() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(4, 4));
+            put(&client, b"0123456789abcdef").await;
+            let mut incoming = server.incoming_bytes_from(&pool);
+            let first = incoming.next().await.expect("not the end").expect("received");
+            let mut received = first.to_vec();
+            put(&client, b"ghijklmnopqrstuvwxyz").await;
+            a_while().await;
+            drop((incoming, first));
+            while received.len() < 36 {
+                let (_, bytes) = server.recv(Vec::with_capacity(5)).await.expect("received");
+                received.extend_from_slice(&bytes);
+            }
+            assert_eq!(received, b"0123456789abcdefghijklmnopqrstuvwxyz");
+            all_quiet(runtime).await;
+            assert_full(&pool);
+        });
+    });
+}
+
+#[test]
+fn a_reset_is_an_error_once_and_then_the_stream_of_bytes_has_ended() {
+    on_linux(|runtime| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(4, 4));
+            let mut incoming = server.incoming_bytes_from(&pool);
+            assert!(incoming.next().now_or_never().is_none());
+            // Closing with something unread resets the connection.
+            put(&server, b"unread").await;
+            a_while().await;
+            drop(client);
+            let reset = incoming.next().await.expect("not the end").expect_err("reset");
+            assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
+            assert!(incoming.next().await.is_none());
+            assert_full(&pool);
+        });
+    });
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            for setup in [
+                PoolSetup::new().buffer_bytes(0),
+                PoolSetup::new().limit(0),
+                PoolSetup::new().limit(32_769),
+            ] {
+                let refused = setup.build().expect_err("nonsense");
+                assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+            }
+        });
+    });
+}

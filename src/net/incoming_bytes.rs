@@ -1,0 +1,210 @@
+//! All bytes of a stream as they come, in leased buffers.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures::Stream;
+use futures::stream::FusedStream;
+
+use super::TcpStream;
+use crate::op::lane::{Held, Hold};
+use crate::op::{self, InFlight, LateBytes, Shots};
+use crate::pool::{Attempt, BufPool, Leased};
+
+/// The bytes of a [`TcpStream`] as they come, in leased buffers. Made by [`TcpStream::incoming_bytes`].
+///
+/// It ends where the stream does, and after an error. While it waits it has no buffer; it receives ahead of
+/// what is taken, up to 1,024 buffers or what the pool has, and the rest waits in the kernel.
+///
+/// While it receives, other receives on the same stream wait. Dropping it loses nothing: what was received and
+/// not taken goes to whoever receives next, and its buffers go back to the pool.
+#[must_use = "streams do nothing unless polled"]
+pub struct IncomingBytes<'a> {
+    stream: &'a TcpStream,
+    pool: BufPool,
+    attempt: Attempt,
+    phase: Phase<'a>,
+    /// Whether this kernel receives many times by one operation.
+    multishot: bool,
+}
+
+enum Phase<'a> {
+    Idle,
+    Waiting(Hold<'a, LateBytes>),
+    /// The turn is ours, and no operation is in flight.
+    Held(Held<LateBytes>),
+    Many {
+        shots: Shots<op::RecvMulti>,
+        fruitful: bool,
+    },
+    One(InFlight<op::RecvLeased>),
+    /// From the heap, where the kernel knows no rings of buffers.
+    Plain(InFlight<op::Recv<Vec<u8>>>),
+    /// The pool is empty.
+    Short,
+    Ended,
+}
+
+/// What a step came to: nothing yet, an item, or the end.
+type Told = Option<Option<io::Result<Leased>>>;
+
+impl<'a> IncomingBytes<'a> {
+    pub(super) fn new(stream: &'a TcpStream, pool: BufPool) -> IncomingBytes<'a> {
+        let attempt = Attempt::new(&pool);
+        IncomingBytes { stream, pool, attempt, phase: Phase::Idle, multishot: true }
+    }
+
+    /// Goes one phase on.
+    fn step(&mut self, context: &mut Context<'_>) -> Poll<Told> {
+        let told = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Idle => {
+                self.phase = Phase::Waiting(self.stream.receiving.hold());
+                None
+            }
+            Phase::Waiting(mut hold) => match Pin::new(&mut hold).poll(context) {
+                Poll::Ready(held) => {
+                    self.phase = Phase::Held(held);
+                    None
+                }
+                Poll::Pending => return self.wait(Phase::Waiting(hold)),
+            },
+            Phase::Held(held) => match held.take_late() {
+                Some(late) => {
+                    self.phase = Phase::Held(held);
+                    let late = late.map(Leased::from).map_err(io::Error::from_raw_os_error);
+                    self.told(late)
+                }
+                None => self.arm(held),
+            },
+            Phase::Many { mut shots, fruitful } => match Pin::new(&mut shots).poll_next(context) {
+                Poll::Ready(Some(received)) => {
+                    let fruitful = fruitful || received.is_ok();
+                    self.phase = Phase::Many { shots, fruitful };
+                    self.received(received, fruitful)
+                }
+                Poll::Ready(None) => None,
+                Poll::Pending => {
+                    self.attempt.pending(context);
+                    return self.wait(Phase::Many { shots, fruitful });
+                }
+            },
+            Phase::One(mut receive) => match Pin::new(&mut receive).poll(context) {
+                Poll::Ready(received) => self.received(received, false),
+                Poll::Pending => {
+                    self.attempt.pending(context);
+                    return self.wait(Phase::One(receive));
+                }
+            },
+            Phase::Plain(mut receive) => match Pin::new(&mut receive).poll(context) {
+                Poll::Ready(received) => {
+                    let received = received.map(|(_, bytes)| Leased::from(bytes));
+                    self.received(received.map_err(io::Error::from), false)
+                }
+                Poll::Pending => return self.wait(Phase::Plain(receive)),
+            },
+            Phase::Short => match self.attempt.poll_buffers(context) {
+                Poll::Ready(()) => None,
+                Poll::Pending => return self.wait(Phase::Short),
+            },
+            Phase::Ended => {
+                self.phase = Phase::Ended;
+                Some(None)
+            }
+        };
+        Poll::Ready(told)
+    }
+
+    fn wait<T>(&mut self, phase: Phase<'a>) -> Poll<T> {
+        self.phase = phase;
+        Poll::Pending
+    }
+
+    fn arm(&mut self, lane: Held<LateBytes>) -> Told {
+        let fd = self.stream.socket.fd.clone();
+        if !self.pool.is_registered() {
+            let buf = Vec::with_capacity(self.pool.buffer_bytes());
+            self.phase = Phase::Plain(op::submit(op::Recv { fd, buf, lane }));
+            return None;
+        }
+        let (pool, data_first) = (self.pool.clone(), self.attempt.begin());
+        let armed = if self.multishot {
+            op::RecvMulti::new(fd, pool, lane).map(|receive| Phase::Many {
+                shots: op::submit_multi(receive.data_first(data_first)),
+                fruitful: false,
+            })
+        } else {
+            op::RecvLeased::new(fd, pool, lane)
+                .map(|receive| Phase::One(op::submit(receive.data_first(data_first))))
+        };
+        match armed {
+            Ok(phase) => {
+                self.phase = phase;
+                None
+            }
+            Err(error) => self.told(Err(error)),
+        }
+    }
+
+    /// What an operation received. Every error ends the operation, and some only say to arm it again.
+    fn received(&mut self, received: io::Result<Leased>, fruitful: bool) -> Told {
+        let errno = received.as_ref().err().and_then(io::Error::raw_os_error);
+        match errno {
+            Some(libc::ENOBUFS) => {
+                self.attempt.found_empty(&self.pool);
+                self.phase = Phase::Short;
+                None
+            }
+            Some(libc::EINTR) => None,
+            // It had fallen too far behind.
+            Some(libc::ECANCELED) if fruitful => None,
+            // Linux 5.19 knows rings of buffers, and no multishot receive.
+            Some(libc::EINVAL) if self.multishot && !fruitful => {
+                self.multishot = false;
+                self.phase = Phase::Idle;
+                None
+            }
+            _ => self.told(received),
+        }
+    }
+
+    fn told(&mut self, received: io::Result<Leased>) -> Told {
+        match &received {
+            Ok(bytes) if bytes.is_empty() => {
+                self.phase = Phase::Ended;
+                return Some(None);
+            }
+            Ok(_) => self.attempt.served(),
+            Err(_) => self.phase = Phase::Ended,
+        }
+        Some(Some(received))
+    }
+}
+
+impl Stream for IncomingBytes<'_> {
+    type Item = io::Result<Leased>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Leased>>> {
+        loop {
+            if let Some(told) = ready!(self.step(context)) {
+                return Poll::Ready(told);
+            }
+        }
+    }
+}
+
+impl FusedStream for IncomingBytes<'_> {
+    fn is_terminated(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+}
+
+impl std::fmt::Debug for IncomingBytes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IncomingBytes").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,150 @@
+//! Receive into a buffer that the kernel chooses when there is data: `recv(2)`, Linux 5.19; again and again,
+//! Linux 6.0.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use super::lane::Held;
+use super::recv::{LateBytes, leave_error};
+use super::{Completion, MultiOp, Op};
+use crate::fd::Fd;
+use crate::pool::{BufPool, Leased};
+use crate::ring::{BufGroup, MultiSqe, Sqe};
+
+/// A pool as long as an operation selects from it.
+#[derive(Debug)]
+struct Selected {
+    pool: BufPool,
+    group: BufGroup,
+}
+
+impl Selected {
+    fn new(pool: BufPool) -> io::Result<Selected> {
+        let group = pool.group().ok_or_else(|| {
+            let message =
+                "the kernel knows no rings of buffers, which take Linux 5.19: use op::Recv";
+            io::Error::new(io::ErrorKind::Unsupported, message)
+        })?;
+        Ok(Selected { pool, group })
+    }
+
+    /// Leaves what came for a future that is gone to the next receive. In memory of its own, so that it
+    /// keeps no buffer of the pool for as long as nobody receives.
+    fn leave(received: io::Result<Leased>, lane: &Held<LateBytes>) {
+        match received {
+            Ok(bytes) if bytes.is_empty() => {}
+            Ok(bytes) => lane.leave(Ok(bytes.into_vec())),
+            // The data stayed in the socket.
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+            Err(error) => leave_error(lane, &error),
+        }
+    }
+}
+
+/// Receives bytes in a buffer of a pool; no bytes are the end of the stream.
+///
+/// It has no buffer while it waits. When the kernel finds the pool empty, the result is `ENOBUFS`, and the
+/// data stays in the socket.
+///
+/// Dropping its future loses nothing: what the kernel had already received is left in the lane, for
+/// [`late`](super::late) to find before the next receive, and the buffer goes back to the pool.
+#[derive(Debug)]
+pub struct RecvLeased {
+    fd: Fd,
+    selected: Selected,
+    data_first: bool,
+    lane: Held<LateBytes>,
+}
+
+impl RecvLeased {
+    /// Receives from the socket `fd`, whose lane is held until the final completion.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](io::ErrorKind::Unsupported) for a pool whose buffers come from the heap.
+    pub fn new(fd: Fd, pool: BufPool, lane: Held<LateBytes>) -> io::Result<RecvLeased> {
+        Ok(RecvLeased { fd, selected: Selected::new(pool)?, data_first: false, lane })
+    }
+
+    /// Asks for a buffer only when there is data. Otherwise an empty pool is an error even if there is none.
+    pub fn data_first(mut self, data_first: bool) -> RecvLeased {
+        self.data_first = data_first;
+        self
+    }
+}
+
+impl Op for RecvLeased {
+    type Output = io::Result<Leased>;
+
+    fn prepare(&mut self) -> Sqe<'_> {
+        // Linux 5.19 takes a limit of 0 by its word.
+        let limit_bytes = self.selected.pool.buffer_bytes() as u32;
+        let sqe = Sqe::recv_provided(self.fd.as_fd().into(), self.selected.group, limit_bytes, 0);
+        if self.data_first { sqe.poll_first() } else { sqe }
+    }
+
+    fn complete(self, completion: Completion<Self>) -> Self::Output {
+        // SAFETY: rule 2: a completion of this operation, which selected from this pool in `prepare` and
+        // asked for no bundle; the driver hands each one over once.
+        unsafe { self.selected.pool.take(*completion) }
+    }
+
+    fn abandoned(self, completion: Completion<Self>) {
+        // SAFETY: as in `complete`, of which only one is called.
+        let received = unsafe { self.selected.pool.take(*completion) };
+        Selected::leave(received, &self.lane);
+    }
+}
+
+/// Receives bytes in buffers of a pool until the stream ends (no bytes), or fails, or the kernel finds the
+/// pool empty (`ENOBUFS`; the data stays in the socket).
+///
+/// It has no buffer while it waits. Bytes that were received and not taken when the stream of results is
+/// dropped are left in the lane, and their buffers go back to the pool.
+#[derive(Debug)]
+pub struct RecvMulti {
+    fd: Fd,
+    selected: Selected,
+    data_first: bool,
+    lane: Held<LateBytes>,
+}
+
+impl RecvMulti {
+    /// Receives from the socket `fd`, whose lane is held until the final completion.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](io::ErrorKind::Unsupported) for a pool whose buffers come from the heap.
+    pub fn new(fd: Fd, pool: BufPool, lane: Held<LateBytes>) -> io::Result<RecvMulti> {
+        Ok(RecvMulti { fd, selected: Selected::new(pool)?, data_first: false, lane })
+    }
+
+    /// Asks for the first buffer only when there is data. Otherwise an empty pool is an error even if there
+    /// is none.
+    pub fn data_first(mut self, data_first: bool) -> RecvMulti {
+        self.data_first = data_first;
+        self
+    }
+}
+
+impl MultiOp for RecvMulti {
+    type Item = io::Result<Leased>;
+
+    fn prepare(&mut self) -> MultiSqe<'_> {
+        let sqe = MultiSqe::recv(self.fd.as_fd().into(), self.selected.group, 0);
+        if self.data_first { sqe.poll_first() } else { sqe }
+    }
+
+    fn shot(&self, completion: Completion<Self>) -> Self::Item {
+        // SAFETY: rule 2: a completion of this operation, which selected from this pool in `prepare` and
+        // asked for no bundle; the driver hands each one over once.
+        unsafe { self.selected.pool.take(*completion) }
+    }
+
+    fn abandoned_shot(&self, completion: Completion<Self>) {
+        Selected::leave(self.shot(completion), &self.lane);
+    }
+}
+
+const _: () = assert!(size_of::<RecvLeased>() <= 256, "fits a pooled block");
+const _: () = assert!(size_of::<RecvMulti>() <= 64, "an idle connection is small");

@@ -1,0 +1,254 @@
+//! What happens when the kernel finds a pool empty: it grows, or receives wait for a buffer to come back.
+//!
+//! A receive takes a stamp before it is submitted. If it comes back with `ENOBUFS` and the stamp is no
+//! longer true, because a buffer came back or the pool grew meanwhile, it is simply tried again; so no return
+//! is missed, and no receive spins: each further attempt needs a return of its own. Otherwise the pool grows;
+//! a thousand receives that ended by the same shortage make it grow once.
+//!
+//! At the limit receives queue. A buffer that comes back wakes one of them, which holds the baton
+//! meanwhile: should it turn out to need no buffer, the next one is woken.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use super::BufPool;
+use crate::driver::current::current as driver;
+use crate::ring::Ring;
+
+/// The figures of a pool, and who waits for buffers of it.
+pub(super) struct Shortage {
+    buffers: Cell<u32>,
+    limit: u32,
+    count: Cell<u64>,
+    returns: Cell<u64>,
+    growths: Cell<u64>,
+    waiting: RefCell<VecDeque<Waiting>>,
+    next_ticket: Cell<u64>,
+}
+
+struct Waiting {
+    ticket: u64,
+    waker: Waker,
+}
+
+/// A moment in the life of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    returns: u64,
+    growths: u64,
+}
+
+impl Shortage {
+    pub(super) fn new(buffers: u32, limit: u32) -> Rc<Shortage> {
+        Rc::new(Shortage {
+            buffers: Cell::new(buffers),
+            limit,
+            count: Cell::new(0),
+            returns: Cell::new(0),
+            growths: Cell::new(0),
+            waiting: RefCell::default(),
+            next_ticket: Cell::new(0),
+        })
+    }
+
+    pub(super) fn buffers(&self) -> u32 {
+        self.buffers.get()
+    }
+
+    pub(super) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// How often the pool was found empty.
+    pub(super) fn count(&self) -> u64 {
+        self.count.get()
+    }
+
+    /// How many buffers to add next.
+    pub(super) fn room_to_grow(&self) -> u32 {
+        self.buffers.get().min(self.limit - self.buffers.get())
+    }
+
+    /// Buffers were added.
+    pub(super) fn grew(&self, count: u32) {
+        if count > 0 {
+            self.buffers.set(self.buffers.get() + count);
+            self.growths.set(self.growths.get() + 1);
+        }
+    }
+
+    /// A buffer came back, or a receive ended that might have used one.
+    pub(super) fn returned(&self) {
+        self.returns.set(self.returns.get() + 1);
+        self.wake_first();
+    }
+
+    fn stamp(&self) -> Stamp {
+        Stamp { returns: self.returns.get(), growths: self.growths.get() }
+    }
+
+    /// Wakes whoever has waited longest; the wake is that one's baton.
+    fn wake_first(&self) {
+        let first = self.waiting.borrow_mut().pop_front();
+        if let Some(first) = first {
+            first.waker.wake();
+        }
+    }
+
+    fn is_waiting(&self, ticket: u64) -> bool {
+        self.waiting.borrow().iter().any(|waiting| waiting.ticket == ticket)
+    }
+
+    /// Has a waker replace that of a place in the queue.
+    fn renew(&self, ticket: u64, waker: &Waker) {
+        // Cloning and dropping a waker may run anybody's code: nothing is borrowed meanwhile.
+        let mut waker = waker.clone();
+        if let Some(waiting) =
+            self.waiting.borrow_mut().iter_mut().find(|waiting| waiting.ticket == ticket)
+        {
+            std::mem::swap(&mut waiting.waker, &mut waker);
+        }
+    }
+
+    fn leave(&self, ticket: u64) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        let place = waiting.iter().position(|waiting| waiting.ticket == ticket);
+        let left = place.and_then(|place| waiting.remove(place));
+        drop(waiting);
+        left.is_some()
+    }
+}
+
+/// The dealings of one receive with a pool that may be short of buffers, over as many submissions as it takes.
+pub(crate) struct Attempt {
+    shortage: Rc<Shortage>,
+    stamp: Stamp,
+    /// Whether the pool was found empty: from then on the receive asks for a buffer only when there is data,
+    /// so that who queues for one has something to put there.
+    short: bool,
+    wait: Wait,
+}
+
+/// What an attempt has to do with the queue.
+#[derive(Debug, PartialEq, Eq)]
+enum Wait {
+    No,
+    /// To be queued by the next poll.
+    Asked,
+    Queued(u64),
+    /// Woken, and trying. Has the count of enters of the kernel from when the submission was first seen pending.
+    Baton {
+        enters: Option<u64>,
+    },
+}
+
+impl Attempt {
+    pub(crate) fn new(pool: &BufPool) -> Attempt {
+        let shortage = Rc::clone(&pool.0.shortage);
+        let stamp = shortage.stamp();
+        Attempt { shortage, stamp, short: false, wait: Wait::No }
+    }
+
+    /// A submission is about to be made. Returns whether it should wait for data before it asks for a buffer.
+    pub(crate) fn begin(&mut self) -> bool {
+        self.stamp = self.shortage.stamp();
+        self.short
+    }
+
+    /// It brought bytes.
+    pub(crate) fn served(&mut self) {
+        // The buffer that the wake was about is in use; its return wakes the next one.
+        self.wait = Wait::No;
+        self.short = false;
+    }
+
+    /// It found the pool empty.
+    pub(crate) fn found_empty(&mut self, pool: &BufPool) {
+        self.shortage.count.set(self.shortage.count.get() + 1);
+        self.short = true;
+        let grew = self.stamp.growths == self.shortage.growths.get() && pool.grow() > 0;
+        let stale = self.stamp != self.shortage.stamp();
+        self.wait = if grew || stale { Wait::No } else { Wait::Asked };
+    }
+
+    /// Ready when another submission makes sense.
+    pub(crate) fn poll_buffers(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self.wait {
+            Wait::No | Wait::Baton { .. } => Poll::Ready(()),
+            Wait::Queued(ticket) if self.shortage.is_waiting(ticket) => {
+                self.shortage.renew(ticket, context.waker());
+                // Dropping the old waker may have given a buffer back.
+                if self.shortage.is_waiting(ticket) {
+                    return Poll::Pending;
+                }
+                self.wait = Wait::Baton { enters: None };
+                Poll::Ready(())
+            }
+            Wait::Queued(_) => {
+                self.wait = Wait::Baton { enters: None };
+                Poll::Ready(())
+            }
+            Wait::Asked => {
+                let waker = context.waker().clone();
+                if self.stamp != self.shortage.stamp() {
+                    self.wait = Wait::No;
+                    return Poll::Ready(());
+                }
+                let ticket = self.shortage.next_ticket.get();
+                self.shortage.next_ticket.set(ticket + 1);
+                self.shortage.waiting.borrow_mut().push_back(Waiting { ticket, waker });
+                self.wait = Wait::Queued(ticket);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The submission is under way and was found pending. Once the kernel has been entered, it would have
+    /// used the buffer if there were data; so the next one in the queue may try.
+    pub(crate) fn pending(&mut self, context: &mut Context<'_>) {
+        let Wait::Baton { enters } = self.wait else { return };
+        let now = driver().with_ring(Ring::enters);
+        if enters.is_none() || enters == now {
+            self.wait = Wait::Baton { enters: now };
+            context.waker().wake_by_ref();
+        } else {
+            self.wait = Wait::No;
+            self.shortage.wake_first();
+        }
+    }
+
+    /// Waits until another submission makes sense.
+    pub(crate) async fn buffers(&mut self) {
+        poll_fn(|context| self.poll_buffers(context)).await;
+    }
+
+    /// Waits for a submission.
+    pub(crate) async fn watch<F: Future + Unpin>(&mut self, mut submitted: F) -> F::Output {
+        poll_fn(|context| {
+            let polled = Pin::new(&mut submitted).poll(context);
+            if polled.is_pending() {
+                self.pending(context);
+            }
+            polled
+        })
+        .await
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        // A wake that was meant for this one, and not used, goes to the next.
+        let unused = match self.wait {
+            Wait::No | Wait::Asked => false,
+            Wait::Queued(ticket) => !self.shortage.leave(ticket),
+            Wait::Baton { .. } => true,
+        };
+        if unused {
+            self.shortage.wake_first();
+        }
+    }
+}
