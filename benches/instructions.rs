@@ -1,5 +1,5 @@
-//! Single operations for `.ci/callgrind`, which counts their instructions: `instructions WORKLOAD COUNT`, on the
-//! simulated kernel, so that no system call and no clock makes one run differ from another.
+//! Single operations for `.ci/callgrind`, which counts their instructions in user space: `instructions WORKLOAD
+//! COUNT`. None waits for anything but what completes at once, so that one run is like another.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -12,10 +12,11 @@ use futures::future::join_all;
 use futures::{SinkExt, StreamExt};
 use uring::Runtime;
 use uring::op::{self, Nop};
-use uring::sim::Sim;
 
-/// Names, and how each does `count` operations.
-const WORKLOADS: [(&str, fn(&Runtime, usize)); 8] = [
+/// A name, and how it does so many operations.
+type Workload = (&'static str, fn(&Runtime, usize));
+
+const WORKLOADS: [Workload; 8] = [
     ("nop", |runtime, count| runtime.block_on(nops(count))),
     ("nop-64", |runtime, count| runtime.block_on(nops_at_once(count))),
     ("spawn", |runtime, count| runtime.block_on(spawns(count))),
@@ -48,7 +49,13 @@ fn run(wanted: &str, count: &str) -> ExitCode {
         eprintln!("usage: instructions WORKLOAD COUNT; --list has the workloads");
         return ExitCode::FAILURE;
     };
-    let runtime = Runtime::builder().kernel(Sim::new(1).kernel()).build().expect("a simulated ring");
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     workload(&runtime, count);
     ExitCode::SUCCESS
 }

@@ -74,17 +74,26 @@ fn take_turns(options: &Options) -> Result<Report, Box<dyn Error>> {
     for round in 1..=options.rounds {
         for cell in &cells {
             for contender in contenders.iter().chain(cell.tools()) {
-                if report.lacks(cell, contender) {
+                if !contender.takes_part(cell.workload) || report.lacks(cell, contender) {
                     continue;
                 }
                 match bench.measure(cell, contender) {
                     Ok(Measured::Sample(sample)) => report.add(round, cell, contender, sample),
-                    Ok(Measured::Lacks(reason)) => report.add_lack(cell, contender, &reason),
-                    Err(error) => report.add_lack(cell, contender, &error.to_string()),
+                    Ok(Measured::Lacks(reason)) => {
+                        report.add_lack(cell, contender, &reason, false);
+                    }
+                    Err(error) => report.add_lack(cell, contender, &error.to_string(), true),
                 }
             }
         }
-        eprintln!("round {round} of {}: {:.0} s", options.rounds, started.elapsed().as_secs_f64());
+        let elapsed = started.elapsed();
+        eprintln!("round {round} of {}: {:.0} s", options.rounds, elapsed.as_secs_f64());
+        report.set_rounds(round);
+        let next = elapsed / round as u32;
+        if round < options.rounds && elapsed + next > options.limit() {
+            eprintln!("no time for more rounds");
+            break;
+        }
     }
     Ok(report)
 }

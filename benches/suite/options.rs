@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::time::Duration;
+
 use crate::cells::{self, Cell};
 use crate::contenders::Contender;
 
@@ -16,6 +18,9 @@ Usage: cargo bench --bench suite -- [OPTIONS] [WORKLOAD…]
   --report        measures nothing: makes tables and charts of the samples that are there
   --docs          writes docs/benchmarks.md";
 
+/// What the whole may take. Where a machine is too slow for all rounds, it gets fewer.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+const QUICK_LIMIT: Duration = Duration::from_secs(3 * 60);
 const ROUNDS: usize = 5;
 const QUICK_ROUNDS: usize = 3;
 
@@ -67,6 +72,10 @@ impl Options {
             options.rounds = if options.quick { QUICK_ROUNDS } else { ROUNDS };
         }
         Ok(is_bench.then_some(options))
+    }
+
+    pub(crate) fn limit(&self) -> Duration {
+        if self.quick { QUICK_LIMIT } else { LIMIT }
     }
 
     pub(crate) fn wants(&self, cell: &Cell) -> bool {

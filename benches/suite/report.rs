@@ -38,21 +38,38 @@ impl Report {
         Ok(Report { lines })
     }
 
+    /// Says how many rounds there were time for.
+    pub(crate) fn set_rounds(&mut self, done: usize) {
+        if let Some(Line::Machine { rounds, .. }) = self.lines.first_mut() {
+            *rounds = done;
+        }
+    }
+
     pub(crate) fn add(&mut self, round: usize, cell: &Cell, contender: &Contender, sample: Sample) {
         let (key, contender) = (key_of(cell), contender.name.to_owned());
         self.lines.push(Line::Sample { key, contender, round, sample });
     }
 
-    pub(crate) fn add_lack(&mut self, cell: &Cell, contender: &Contender, reason: &str) {
+    /// Notes why a contender has no sample. One that `failed` gets its next turn all the same.
+    pub(crate) fn add_lack(
+        &mut self,
+        cell: &Cell,
+        contender: &Contender,
+        reason: &str,
+        failed: bool,
+    ) {
         let (key, contender) = (key_of(cell), contender.name.to_owned());
-        self.lines.push(Line::Lack { key, contender, reason: reason.trim().to_owned() });
+        let reason = reason.trim().to_owned();
+        self.lines.push(Line::Lack { key, contender, reason, failed });
     }
 
     /// Whether a contender is known not to do what a cell wants, so that it need not be asked again.
     pub(crate) fn lacks(&self, cell: &Cell, contender: &Contender) -> bool {
         let wanted = key_of(cell);
         self.lines.iter().any(|line| match line {
-            Line::Lack { key, contender: name, .. } => *key == wanted && *name == contender.name,
+            Line::Lack { key, contender: name, failed, .. } => {
+                !failed && *key == wanted && *name == contender.name
+            }
             _ => false,
         })
     }

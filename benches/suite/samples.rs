@@ -24,9 +24,23 @@ pub(crate) struct Sample {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "lowercase")]
 pub(crate) enum Line {
-    Machine { description: String, rounds: usize },
-    Sample { key: Key, contender: String, round: usize, sample: Sample },
-    Lack { key: Key, contender: String, reason: String },
+    Machine {
+        description: String,
+        rounds: usize,
+    },
+    Sample {
+        key: Key,
+        contender: String,
+        round: usize,
+        sample: Sample,
+    },
+    /// There is no such workload for it, or, where it `failed`, none was measured this time.
+    Lack {
+        key: Key,
+        contender: String,
+        reason: String,
+        failed: bool,
+    },
 }
 
 /// A cell, by name.

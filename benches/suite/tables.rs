@@ -78,13 +78,15 @@ fn overview(text: &mut String, cells: &[Cell<'_>]) {
             names.push(name);
         }
     }
-    let _ = writeln!(text, "## CPU time per operation\n");
+    let _ = writeln!(text, "## CPU time of all\n");
     let _ = writeln!(text, "| | {} |", names.join(" | "));
     let _ = writeln!(text, "|---|{}", "---|".repeat(names.len()));
     for cell in cells {
         let figures = names.iter().map(|name| {
-            let spread = cell.spread(name, |sample| sample.cpu_ns);
-            spread.map_or("–".into(), |spread| time(spread.median))
+            let cpu = cell.spread(name, |sample| sample.cpu_ns).map(|spread| time(spread.median));
+            // Idle connections take no time but memory.
+            let memory = || cell.spread(name, |sample| sample.memory_bytes);
+            cpu.or_else(|| Some(bytes(memory()?.median))).unwrap_or("–".into())
         });
         let figures: Vec<String> = figures.collect();
         let key = cell.key;
@@ -109,10 +111,22 @@ fn one(text: &mut String, cell: &Cell<'_>) {
         let _ = writeln!(text, "| {name} | {} |", figures.join(" | "));
     }
     text.push('\n');
+    lacks(text, cell);
+}
+
+/// Who is missing, by reasons.
+fn lacks(text: &mut String, cell: &Cell<'_>) {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in &cell.lines {
-        if let Line::Lack { contender, reason, .. } = line {
-            let _ = writeln!(text, "{contender}: – because {reason}.\n");
+        let Line::Lack { contender, reason, .. } = line else { continue };
+        match reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, names)) if names.contains(&contender.as_str()) => {}
+            Some((_, names)) => names.push(contender),
+            None => reasons.push((reason, vec![contender])),
         }
+    }
+    for (reason, names) in reasons {
+        let _ = writeln!(text, "–: {reason} ({}).\n", names.join(", "));
     }
 }
 

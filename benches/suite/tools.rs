@@ -11,9 +11,9 @@ use crate::measure::Measured;
 use crate::samples::Sample;
 
 pub(crate) static FIO: [Contender; 1] =
-    [Contender { name: "fio", arguments: &[], program: Program::Tool }];
+    [Contender { name: "fio", arguments: &[], workloads: &[], program: Program::Tool }];
 pub(crate) static CP: [Contender; 1] =
-    [Contender { name: "cp", arguments: &[], program: Program::Tool }];
+    [Contender { name: "cp", arguments: &[], workloads: &[], program: Program::Tool }];
 
 /// Places of what is needed in the 130 fields of fio's terse format, version 3. fio(1)
 const IOPS: usize = 7;

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use contender::{Arguments, Meter, Report, pin_this_thread};
-use uring::ring::{Cqe, Sqe, registry};
+use uring::ring::{Cqe, Setup, Sqe, registry};
 
 use crate::{BATCH, push, ring};
 
@@ -35,13 +35,15 @@ pub(crate) fn nop(arguments: &Arguments) -> io::Result<Report> {
     Ok(meter.stop(ops).with_enters(ring.enters() - enters))
 }
 
-/// A ring made and dropped.
+/// A ring made and dropped, of the size that the runtime's has.
 pub(crate) fn start(arguments: &Arguments) -> io::Result<Report> {
     let window = arguments.window()?;
-    drop(ring()?);
+    let setup = Setup::new(256).cq_entries(4096);
+    let make = || setup.build().map_err(io::Error::other);
+    drop(make()?);
     let (meter, mut ops) = (Meter::start(), 0);
     while !meter.is_over(window) {
-        drop(ring()?);
+        drop(make()?);
         ops += 1;
     }
     Ok(meter.stop(ops))

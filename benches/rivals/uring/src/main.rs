@@ -1,4 +1,6 @@
-//! The contender of this repository, by its plain calls: `recv` into a buffer of the connection's own.
+//! The contender of this repository: by its plain calls, `accept`, and `recv` into a buffer of the connection's
+//! own; with `leased=1` by those that serve many connections best, one accept for all, and received bytes in
+//! buffers of the runtime's, sent from where they are.
 
 use std::future::Future;
 use std::io;
@@ -7,19 +9,31 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use contender::{Access, Runtime, lacks, run};
+use contender::{Access, Arguments, Runtime, finish, run};
+use futures::StreamExt;
 use uring::buf::IoBuf;
 use uring::fs::{File, OpenOptions};
-use uring::net::{TcpListener, TcpStream};
+use uring::net::{Incoming, TcpListener, TcpStream};
 
-struct Uring;
+struct Uring<const LEASED: bool>;
 
-fn main() -> ExitCode {
-    run::<Uring>()
+enum Listener {
+    Plain(TcpListener),
+    /// Its listener lives as long as the process.
+    Incoming(Incoming<'static>),
 }
 
-impl Runtime for Uring {
-    type Listener = TcpListener;
+fn main() -> ExitCode {
+    let arguments = Arguments::of_process();
+    match arguments.and_then(|arguments| arguments.number("leased", 0)) {
+        Ok(0) => run::<Uring<false>>(),
+        Ok(_) => run::<Uring<true>>(),
+        Err(error) => finish(Err(error)),
+    }
+}
+
+impl<const LEASED: bool> Runtime for Uring<LEASED> {
+    type Listener = Listener;
     type Stream = TcpStream;
     type File = File;
 
@@ -53,19 +67,34 @@ impl Runtime for Uring {
         uring::op::submit(uring::op::Nop).await
     }
 
-    async fn listen() -> io::Result<(TcpListener, SocketAddr)> {
+    async fn listen() -> io::Result<(Listener, SocketAddr)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
+        let listener = if LEASED {
+            Listener::Incoming(Box::leak(Box::new(listener)).incoming())
+        } else {
+            Listener::Plain(listener)
+        };
         Ok((listener, address))
     }
 
-    async fn accept(listener: &mut TcpListener) -> io::Result<TcpStream> {
-        let (stream, _) = listener.accept().await?;
+    async fn accept(listener: &mut Listener) -> io::Result<TcpStream> {
+        let stream = match listener {
+            Listener::Plain(listener) => listener.accept().await?.0,
+            Listener::Incoming(incoming) => incoming.next().await.expect("it does not end")?,
+        };
         stream.set_nodelay(true)?;
         Ok(stream)
     }
 
     async fn echo(stream: TcpStream, buffer_bytes: usize) -> io::Result<()> {
+        if LEASED {
+            let mut incoming = stream.incoming_bytes()?;
+            while let Some(bytes) = incoming.next().await {
+                stream.send_all(bytes?).await?;
+            }
+            return Ok(());
+        }
         let mut buf = Vec::with_capacity(buffer_bytes);
         loop {
             let (count, received) = stream.recv(buf).await?;
@@ -77,6 +106,13 @@ impl Runtime for Uring {
     }
 
     async fn sink(stream: TcpStream, buffer_bytes: usize) -> io::Result<()> {
+        if LEASED {
+            let mut incoming = stream.incoming_bytes()?;
+            while let Some(bytes) = incoming.next().await {
+                drop(bytes?);
+            }
+            return Ok(());
+        }
         let mut buf = Vec::with_capacity(buffer_bytes);
         loop {
             let count;
@@ -129,7 +165,7 @@ impl Runtime for Uring {
         Ok(file.metadata().await?.len())
     }
 
-    async fn remove(_path: &Path) -> io::Result<()> {
-        lacks("no removal of files")
+    async fn remove(path: &Path) -> io::Result<()> {
+        uring::fs::remove_file(path).await
     }
 }
