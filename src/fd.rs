@@ -120,8 +120,10 @@ struct Shared {
     descriptor: Cell<Option<Descriptor>>,
     number: RawFd,
     table: Option<Rc<dyn DescriptorTable>>,
-    /// Who waits for all other clones to go. Each of several waits for the others to give up.
-    waiting: RefCell<Vec<Waker>>,
+    /// Who waits for all other clones to go. Each of several waits for the others to give up. In a box, as
+    /// there is nobody as a rule and every operation fetches what is here.
+    #[expect(clippy::box_collection, reason = "the smaller, the fewer cache lines to fetch")]
+    waiting: RefCell<Option<Box<Vec<Waker>>>>,
 }
 
 enum Descriptor {
@@ -185,9 +187,10 @@ impl Fd {
                 return Poll::Ready(());
             }
             let same = |known: &Waker| known.will_wake(context.waker());
-            if !self.0.waiting.borrow().iter().any(same) {
+            let known = self.0.waiting.borrow().as_ref().is_some_and(|all| all.iter().any(same));
+            if !known {
                 let waker = context.waker().clone();
-                self.0.waiting.borrow_mut().push(waker);
+                self.0.waiting.borrow_mut().get_or_insert_default().push(waker);
             }
             Poll::Pending
         })
@@ -234,8 +237,9 @@ impl Drop for Fd {
         }
         // Waking may run anybody's code, so it is done with nothing borrowed. The woken task looks again
         // later, when this clone is gone. Not all who wait need be there any more: that wakes them in vain.
-        let waiting = self.0.waiting.take();
-        waiting.into_iter().for_each(Waker::wake);
+        if let Some(waiting) = self.0.waiting.take() {
+            waiting.into_iter().for_each(Waker::wake);
+        }
     }
 }
 

@@ -57,6 +57,7 @@ pub mod ring;
 mod runtime;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+mod sync;
 mod sys;
 pub mod task;
 pub mod time;

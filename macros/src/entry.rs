@@ -238,7 +238,10 @@ mod tests {
             assert_refused(&format!("entries = {value}"), item, value, "a number from 1 to");
         }
         assert_refused("crate = \"uring\"", item, "\"uring\"", "a path without quotes");
-        assert_refused("entries(8)", item, "(", "`entries = 256`");
+        assert_refused("entries(8)", item, "entries", "`entries = 256`");
+        assert_refused("entries", item, "entries", "`entries = 256`");
+        assert_refused("crate", item, "crate", "`crate = my_reexports::uring`");
+        assert_refused("entries = 8 cq_entries = 8", item, "cq_entries", "a comma between");
     }
 
     #[test]

@@ -35,11 +35,14 @@ impl Parse for Options {
                 return Err(Error::new(name.span(), format!("option `{name}` is given twice")));
             }
             if name == "crate" {
-                input.parse::<Token![=]>()?;
+                input.parse::<Token![=]>().map_err(|_| {
+                    Error::new(name.span(), "expected a path: `crate = my_reexports::uring`")
+                })?;
                 options.krate = parse_path(input)?;
             } else if COUNTS.iter().any(|count| name == count) {
-                input.parse::<Token![=]>().map_err(|error| {
-                    Error::new(error.span(), format!("expected a number: `{name} = 256`"))
+                // At the name: where nothing follows it, there is nothing else to point at.
+                input.parse::<Token![=]>().map_err(|_| {
+                    Error::new(name.span(), format!("expected a number: `{name} = 256`"))
                 })?;
                 options.builder.push((name.clone(), parse_count(&name, input)?));
             } else {
@@ -51,7 +54,9 @@ impl Parse for Options {
             }
             seen.push(name);
             if !input.is_empty() {
-                input.parse::<Token![,]>()?;
+                input.parse::<Token![,]>().map_err(|error| {
+                    Error::new(error.span(), "expected a comma between two options")
+                })?;
             }
         }
         Ok(options)

@@ -220,6 +220,7 @@ pub fn on_every_kernel_of(entries: u32, cq_entries: u32, test: impl Fn(&Runtime,
         test(&runtime, &on);
         assert_eq!(runtime.metrics().strange_completions, 0);
         assert_eq!(runtime.metrics().lost_completions, 0);
+        assert_eq!(runtime.metrics().blocks_in_use, runtime.metrics().slots_in_use);
         assert_eq!(runtime.shutdown().leaked, 0);
         if let On::Sim { sim, .. } = &on {
             assert_eq!((sim.in_flight(), sim.open_descriptors()), (0, 0), "left in the kernel");

@@ -102,6 +102,104 @@ fn no_wake_of_four_threads_is_lost() {
     });
 }
 
+/// `req_4`, `req_46`: ten million wakes; a lost one leaves a task asleep, and the watchdog ends the program.
+#[test]
+fn ten_million_wakes_of_many_tasks_by_four_threads_lose_none() {
+    const THREADS: usize = 4;
+    const TASKS: usize = 16;
+    let _watchdog = Watchdog::new(LIMIT);
+    let on = kernels().remove(0);
+    let rounds = steps(10_000_000 / (THREADS * TASKS), 20);
+    let runtime = on.runtime();
+    let (send, receive) = mpsc::channel();
+    let (counts, tasks): (Vec<_>, Vec<_>) = (0..TASKS)
+        .map(|number| {
+            let count = Arc::new(AtomicUsize::new(0));
+            let (theirs, send) = (Arc::clone(&count), send.clone());
+            let mut told = false;
+            let task = runtime.spawn(poll_fn(move |context| {
+                if !told {
+                    told = true;
+                    send.send((number, context.waker().clone())).expect("the test waits");
+                }
+                // Relaxed: the wake is all that may make the number visible.
+                match theirs.load(Ordering::Relaxed) {
+                    count if count == THREADS * rounds => Poll::Ready(()),
+                    _ => Poll::Pending,
+                }
+            }));
+            (count, task)
+        })
+        .unzip();
+    runtime.block_on(one_turn());
+    let mut wakers: Vec<(usize, Waker)> = receive.iter().take(TASKS).collect();
+    wakers.sort_by_key(|(number, _)| *number);
+    let threads: Vec<_> = (0..THREADS)
+        .map(|start| {
+            let (wakers, counts) = (wakers.clone(), counts.clone());
+            thread::spawn(move || {
+                for _ in 0..rounds {
+                    for number in (0..TASKS).map(|number| (number + start * 5) % TASKS) {
+                        counts[number].fetch_add(1, Ordering::Relaxed);
+                        let waker = wakers[number].1.clone();
+                        waker.wake();
+                    }
+                }
+            })
+        })
+        .collect();
+    drop(wakers);
+    runtime.block_on(async {
+        for task in tasks {
+            task.await.expect("a task");
+        }
+    });
+    for thread in threads {
+        thread.join().expect("the thread");
+    }
+    println!("{} wakes on {on:?}", THREADS * TASKS * rounds);
+}
+
+/// `req_4`
+#[test]
+fn wakers_may_be_cloned_called_and_dropped_by_threads_while_their_runtime_ends() {
+    let _watchdog = Watchdog::new(LIMIT);
+    for on in kernels().into_iter().step_by(if cfg!(miri) { 1 } else { 5 }) {
+        for _ in 0..steps(50, 2) {
+            let runtime = on.runtime();
+            let (send, receive) = mpsc::channel::<Waker>();
+            for _ in 0..4 {
+                let send = send.clone();
+                runtime.spawn(poll_fn(move |context| {
+                    send.send(context.waker().clone()).expect("the threads wait");
+                    Poll::<()>::Pending
+                }));
+            }
+            drop(send);
+            runtime.block_on(one_turn());
+            let wakers: Vec<Waker> = receive.try_iter().collect();
+            assert_eq!(wakers.len(), 4);
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    let wakers = wakers.clone();
+                    thread::spawn(move || {
+                        for _ in 0..steps(100, 4) {
+                            wakers.clone().into_iter().for_each(Waker::wake);
+                        }
+                        wakers.into_iter().for_each(Waker::wake);
+                    })
+                })
+                .collect();
+            drop(wakers);
+            runtime.block_on(one_turn());
+            drop(runtime);
+            for thread in threads {
+                thread.join().expect("no panic");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_round_trip_to_another_thread_comes_back() {
     on_some_kernels(|runtime, on| {

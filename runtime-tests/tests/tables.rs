@@ -142,3 +142,60 @@ fn the_counts_of_functions_are_right_and_each_has_an_equivalent_or_a_reason() {
     ]);
     assert_eq!(counts, found);
 }
+
+/// The requirements of `soundness.md`: number, sentence, tests, where they run or why there are none.
+fn requirements(text: &str) -> Vec<[&str; 4]> {
+    let rows = rows(text);
+    rows.into_iter().map(|row| row.try_into().expect("a row of four cells")).collect()
+}
+
+fn soundness() -> String {
+    fs::read_to_string(root().join("docs/soundness.md")).expect("the document")
+}
+
+#[test]
+fn every_requirement_of_soundness_is_there_once() {
+    let text = soundness();
+    let mut numbers: Vec<u32> =
+        requirements(&text).iter().map(|[number, ..]| number.parse().expect("a number")).collect();
+    numbers.sort_unstable();
+    let all: Vec<u32> = (1..=36).chain(61..=63).collect();
+    assert_eq!(numbers, all);
+}
+
+#[test]
+fn every_test_that_soundness_names_exists() {
+    for [number, _, tests, _] in requirements(&soundness()) {
+        for named in quoted(tests) {
+            let (file, function) = named.split_once("::").expect("a file and a function");
+            let below = if file.starts_with("src/") { "" } else { "runtime-tests/tests" };
+            let path = root().join(below).join(file);
+            let source = fs::read_to_string(&path).unwrap_or_default();
+            let mut functions = source
+                .split("#[test]")
+                .skip(1)
+                .filter_map(|rest| rest.split_once("fn ")?.1.split('(').next());
+            assert!(functions.any(|name| name == function), "{number}: there is no {named}");
+        }
+    }
+}
+
+#[test]
+fn every_requirement_of_soundness_says_where_it_is_tested_or_why_not() {
+    const PLACES: [&str; 6] = ["Linux", "sim", "Miri", "loom", "ASan", "TSan"];
+    for [number, sentence, tests, places] in requirements(&soundness()) {
+        assert!(sentence.ends_with('.'), "{number}: no sentence");
+        if quoted(tests).next().is_none() {
+            let reason = places.strip_prefix("no test: ").unwrap_or_default();
+            assert!(reason.len() > 20, "{number}: neither a test nor a reason");
+            continue;
+        }
+        let places: Vec<&str> = places.split(", ").collect();
+        assert!(places.iter().all(|place| PLACES.contains(place)), "{number}: {places:?}");
+        // Only these run there.
+        let in_loom = quoted(tests).any(|test| test.contains("/loom.rs::"));
+        let under_tsan = quoted(tests).any(|test| test.starts_with("cross_thread.rs::"));
+        assert_eq!(places.contains(&"loom"), in_loom, "{number}: loom");
+        assert_eq!(places.contains(&"TSan"), under_tsan, "{number}: TSan");
+    }
+}

@@ -17,6 +17,12 @@ pub use slice::Slice;
 
 /// A buffer that an operation may read from: anything that is `AsRef<[u8]>` and owns its bytes or borrows
 /// them for `'static`. `Vec<u8>`, `String`, `&'static str`, `Box<[u8]>`, `Arc<[u8]>`, `[u8; N]`, …
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no buffer that can be lent to the kernel",
+    label = "neither owns its bytes nor borrows them for `'static`",
+    note = "a buffer is moved into an operation and comes back with its result: pass a `Vec<u8>`, `String`, \
+            `Box<[u8]>`, `Arc<[u8]>` or `&'static [u8]`"
+)]
 pub trait IoBuf: 'static {
     /// The bytes.
     fn bytes(&self) -> &[u8];
@@ -55,6 +61,12 @@ impl<T: AsRef<[u8]> + 'static> IoBuf for T {
 ///
 /// Reads start at the front and overwrite: after one of `n` bytes a `Vec` has `len() == n` and keeps its
 /// capacity; fixed-size buffers hold the result in their first `n` bytes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no buffer that the kernel can fill",
+    label = "does not own bytes that can be written",
+    note = "a buffer is moved into an operation and comes back with its result: \
+            `let (n, buf) = file.read_at(buf, 0).await?` with a `Vec<u8>`, `Box<[u8]>` or `[u8; N]`"
+)]
 pub trait IoBufMut: IoBuf {
     /// Where a read may write: for a vector, its whole capacity. Leaves the bytes that are there alone.
     fn room(&mut self) -> Room<'_>;

@@ -129,6 +129,11 @@ impl Driver {
         self.slots.borrow().len()
     }
 
+    /// Blocks of operations that have not come back to the pool: as many as slots in use.
+    pub(crate) fn blocks_in_use(&self) -> usize {
+        self.pool.borrow().lent()
+    }
+
     /// Completions that named no live operation. Zero unless the kernel or the driver has a bug.
     pub(crate) fn strangers(&self) -> u64 {
         self.slots.borrow().strangers()
@@ -137,14 +142,18 @@ impl Driver {
     /// Submits an operation; it reaches the kernel with the next turn.
     pub(crate) fn submit<T: Op>(self: &Rc<Driver>, op: T) -> InFlight<T> {
         let block = self.pool.borrow_mut().block_for::<T>();
+        let lost = Lost(self);
         let (payload, sqe) = Payload::new(op, block);
+        mem::forget(lost);
         InFlight::new(Rc::clone(self), self.launch(payload, sqe, T::CANCEL_ON_DROP))
     }
 
     /// Submits an operation that completes many times.
     pub(crate) fn submit_multi<T: MultiOp>(self: &Rc<Driver>, op: T) -> Shots<T> {
         let block = self.pool.borrow_mut().block_for::<T>();
+        let lost = Lost(self);
         let (payload, sqe) = Payload::new_multi(op, block);
+        mem::forget(lost);
         Shots::new(Rc::clone(self), self.launch(payload, sqe, true))
     }
 
@@ -281,7 +290,9 @@ impl Driver {
 
     fn end(&self, slot: slots::Slot) {
         let (payload, cqe) = slot.into_parts();
+        let lost = Lost(self);
         let block = payload.abandon(cqe);
+        mem::forget(lost);
         self.pool.borrow_mut().give_back(block);
     }
 }
@@ -298,6 +309,15 @@ fn is_on_its_own(sqe: &Entry) -> bool {
     !flags.intersects(
         SqeFlags::IO_LINK | SqeFlags::IO_HARDLINK | SqeFlags::IO_DRAIN | SqeFlags::CQE_SKIP_SUCCESS,
     )
+}
+
+/// Counts a block that user code freed by its panic.
+struct Lost<'a>(&'a Driver);
+
+impl Drop for Lost<'_> {
+    fn drop(&mut self) {
+        self.0.pool.borrow_mut().lose();
+    }
 }
 
 /// Has an abandoned operation settled later, because a panic came between.

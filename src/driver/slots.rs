@@ -65,15 +65,17 @@ impl Token {
 }
 
 /// Who wants the result.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// A future does; the waker is that of its task, once it was polled.
-    Waiting(Option<Waker>),
+    /// A future does.
+    Waiting,
     /// The final completion is in; a future has yet to take it.
     Finished,
     /// Nobody; the kernel has yet to finish.
     Abandoned,
 }
 
+/// One cache line and a word: there are as many as operations in flight, and each is fetched once or twice.
 pub(super) struct Slot {
     generation: u32,
     state: State,
@@ -81,21 +83,54 @@ pub(super) struct Slot {
     cancel_on_drop: bool,
     /// Whether the final completion was seen.
     done: bool,
-    /// The result of an operation that completes once.
-    result: Option<Cqe>,
-    /// Completions of a multishot operation that nobody has taken yet.
-    shots: VecDeque<Cqe>,
+    /// The task of the future that waits, once it was polled.
+    waker: Option<Waker>,
     payload: Payload,
+    got: Got,
     /// The membership in a scope, until the final completion.
     member: Option<Member>,
+}
+
+/// What has come.
+enum Got {
+    Nothing,
+    /// The result of an operation that completes once.
+    Result(Cqe),
+    /// Completions of a multishot operation that nobody has taken yet.
+    #[expect(
+        clippy::box_collection,
+        reason = "a queue in place would make every slot half as large again"
+    )]
+    Shots(Box<VecDeque<Cqe>>),
+}
+
+const _: () = assert!(size_of::<Slot>() <= 80);
+
+impl Got {
+    fn next_shot(&mut self) -> Option<Cqe> {
+        match self {
+            Got::Shots(shots) => shots.pop_front(),
+            _ => None,
+        }
+    }
+
+    fn shots(&self) -> usize {
+        match self {
+            Got::Shots(shots) => shots.len(),
+            _ => 0,
+        }
+    }
 }
 
 impl Slot {
     /// The operation and its result, for an operation that completes once.
     pub(super) fn into_parts(self) -> (Payload, Cqe) {
-        // A zero-copy send whose only completion is a notification does not exist, but a panic here would be
-        // worse than a made-up success of nothing.
-        (self.payload, self.result.unwrap_or_default())
+        match self.got {
+            Got::Result(cqe) => (self.payload, cqe),
+            // A zero-copy send whose only completion is a notification does not exist, but a panic here
+            // would be worse than a made-up success of nothing.
+            Got::Nothing | Got::Shots(_) => (self.payload, Cqe::default()),
+        }
     }
 }
 
@@ -167,15 +202,16 @@ impl Slots {
     /// A slot for an operation about to be submitted.
     pub(super) fn insert(&mut self, payload: Payload, cancel_on_drop: bool) -> Token {
         self.generation = self.generation.wrapping_add(1);
+        let many = payload.shot().is_some();
         let index = self.slab.insert(Slot {
             generation: self.generation,
-            state: State::Waiting(None),
+            state: State::Waiting,
             cancel_queued: false,
             cancel_on_drop,
             done: false,
-            result: None,
-            shots: VecDeque::new(),
+            waker: None,
             payload,
+            got: if many { Got::Shots(Box::default()) } else { Got::Nothing },
             member: None,
         });
         let short_of = self.slab.capacity().saturating_sub(self.cancels.len());
@@ -207,23 +243,27 @@ impl Slots {
             self.strangers += 1;
             return;
         };
-        if slot.payload.shot().is_some() {
-            slot.shots.push_back(cqe);
-        } else if !cqe.notification() && slot.result.is_none() {
-            slot.result = Some(cqe);
-        }
-        slot.done = !cqe.more();
-        let (done, once) = (slot.done, slot.payload.shot().is_none());
-        let overfull = !done && slot.shots.len() >= MAX_SHOTS;
-        let action = match &mut slot.state {
+        let done = !cqe.more();
+        slot.done = done;
+        let (once, overfull) = match &mut slot.got {
+            Got::Shots(shots) => {
+                shots.push_back(cqe);
+                (false, !done && shots.len() >= MAX_SHOTS)
+            }
+            Got::Nothing if !cqe.notification() => {
+                slot.got = Got::Result(cqe);
+                (true, false)
+            }
+            Got::Nothing | Got::Result(_) => (true, false),
+        };
+        let action = match slot.state {
             // The first stage of a zero-copy send: nobody to tell before the buffer is back.
             _ if once && !done => None,
-            State::Waiting(waker) => {
-                let waker = waker.take();
+            State::Waiting => {
                 if done {
                     slot.state = State::Finished;
                 }
-                waker.map(Action::Wake)
+                slot.waker.take().map(Action::Wake)
             }
             State::Abandoned => Some(Action::Settle(token)),
             State::Finished => None,
@@ -243,10 +283,10 @@ impl Slots {
     /// The submission could not be pushed: `result`, which says why, is its final completion.
     pub(super) fn fail(&mut self, token: Token, result: Cqe) {
         let Some(slot) = self.get(token) else { return };
-        if slot.payload.shot().is_some() {
-            slot.shots.push_back(result);
+        match &mut slot.got {
+            Got::Shots(shots) => shots.push_back(result),
+            Got::Nothing | Got::Result(_) => slot.got = Got::Result(result),
         }
-        slot.result = Some(result);
         slot.done = true;
         slot.state = State::Finished;
         self.in_kernel -= 1;
@@ -255,9 +295,9 @@ impl Slots {
     /// The future of an operation that completes once was polled.
     pub(super) fn poll(&mut self, token: Token, waker: &Waker) -> Polled {
         let Some(slot) = self.get(token) else { return Polled::Pending };
-        match &slot.state {
-            State::Finished => Polled::Done(self.take(token)),
-            State::Waiting(Some(known)) if known.will_wake(waker) => Polled::Pending,
+        match (slot.state, &slot.waker) {
+            (State::Finished, _) => Polled::Done(self.take(token)),
+            (State::Waiting, Some(known)) if known.will_wake(waker) => Polled::Pending,
             _ => Polled::NeedsWaker,
         }
     }
@@ -265,12 +305,12 @@ impl Slots {
     /// The stream of a multishot operation was polled.
     pub(super) fn poll_shot(&mut self, token: Token, waker: &Waker) -> PolledShot {
         let Some(slot) = self.get(token) else { return PolledShot::Pending };
-        if let (Some(cqe), Some(shot)) = (slot.shots.pop_front(), slot.payload.shot()) {
+        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(), slot.payload.shot()) {
             return PolledShot::Shot(shot, cqe);
         }
-        match &slot.state {
-            State::Finished => PolledShot::Ended(self.take(token)),
-            State::Waiting(Some(known)) if known.will_wake(waker) => PolledShot::Pending,
+        match (slot.state, &slot.waker) {
+            (State::Finished, _) => PolledShot::Ended(self.take(token)),
+            (State::Waiting, Some(known)) if known.will_wake(waker) => PolledShot::Pending,
             _ => PolledShot::NeedsWaker,
         }
     }
@@ -280,8 +320,8 @@ impl Slots {
     /// what the task waits for has come.
     pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Result<Option<Waker>, Waker> {
         match self.get(token) {
-            Some(Slot { state: State::Waiting(known), shots, .. }) if shots.is_empty() => {
-                Ok(known.replace(waker))
+            Some(slot) if slot.state == State::Waiting && slot.got.shots() == 0 => {
+                Ok(slot.waker.replace(waker))
             }
             _ => Err(waker),
         }
@@ -291,8 +331,9 @@ impl Slots {
     pub(super) fn on_drop(&mut self, token: Token) -> Dropped {
         let Some(slot) = self.get(token) else { return Dropped::Later(None) };
         let cancel = slot.cancel_on_drop;
+        let waker = slot.waker.take();
         match mem::replace(&mut slot.state, State::Abandoned) {
-            State::Waiting(waker) => {
+            State::Waiting => {
                 if cancel {
                     self.queue_cancel(token);
                 }
@@ -306,7 +347,7 @@ impl Slots {
     /// The next thing to hand to an abandoned operation.
     pub(super) fn settle(&mut self, token: Token) -> Settled {
         let Some(slot) = self.get(token) else { return Settled::Nothing };
-        if let (Some(cqe), Some(shot)) = (slot.shots.pop_front(), slot.payload.shot()) {
+        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(), slot.payload.shot()) {
             return Settled::Shot(shot, cqe);
         }
         if slot.done { Settled::Last(self.take(token)) } else { Settled::Nothing }

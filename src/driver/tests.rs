@@ -9,6 +9,8 @@ use std::rc::Rc;
 use super::op::{Completion, MultiOp, Op};
 use crate::ring::{MultiSqe, Sqe};
 
+#[cfg(loom)]
+mod loom;
 mod payload;
 mod slots;
 

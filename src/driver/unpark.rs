@@ -12,9 +12,10 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::ring::Interrupt;
+use crate::sync::AtomicU8;
 
 const RUNNING: u8 = 0;
 const PARKED: u8 = 1;
@@ -41,7 +42,7 @@ impl Unpark {
         Unpark { word: AtomicU8::new(RUNNING), signal: Signal::Eventfd(eventfd) }
     }
 
-    pub(super) fn through_kernel(kernel: Arc<dyn Interrupt>) -> Unpark {
+    pub(crate) fn through_kernel(kernel: Arc<dyn Interrupt>) -> Unpark {
         Unpark { word: AtomicU8::new(RUNNING), signal: Signal::Kernel(kernel) }
     }
 
@@ -64,7 +65,7 @@ impl Unpark {
 
     /// Announces a sleep; false if somebody has called `unpark` since the last one, and there is something
     /// to look at first.
-    pub(super) fn park(&self) -> bool {
+    pub(crate) fn park(&self) -> bool {
         let parked =
             self.word.compare_exchange(RUNNING, PARKED, Ordering::AcqRel, Ordering::Acquire);
         if parked.is_err() {
@@ -74,7 +75,7 @@ impl Unpark {
     }
 
     /// The sleep is over, or did not begin.
-    pub(super) fn unparked(&self) {
+    pub(crate) fn unparked(&self) {
         // A swap, not a store: it acquires what the last `unpark`, whose word it overwrites, has released.
         self.word.swap(RUNNING, Ordering::AcqRel);
     }

@@ -8,7 +8,7 @@
 //! Holders queue in the order of their first poll. A *forgotten* future never lets go of the lane, as a
 //! forgotten lock guard never unlocks.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
@@ -21,9 +21,15 @@ pub struct Lane<T>(Rc<Shared<T>>);
 
 struct Shared<T> {
     held: Cell<bool>,
-    late: RefCell<VecDeque<T>>,
-    waiting: RefCell<VecDeque<Waiting>>,
-    next_ticket: Cell<u64>,
+    /// Made when the first future is dropped or has to wait. Most lanes never see either, and every
+    /// connection has two of them.
+    rare: RefCell<Option<Box<Rare<T>>>>,
+}
+
+struct Rare<T> {
+    late: VecDeque<T>,
+    waiting: VecDeque<Waiting>,
+    next_ticket: u64,
 }
 
 struct Waiting {
@@ -35,12 +41,7 @@ struct Waiting {
 impl<T> Lane<T> {
     /// A lane that nobody holds.
     pub fn new() -> Lane<T> {
-        Lane(Rc::new(Shared {
-            held: Cell::new(false),
-            late: RefCell::default(),
-            waiting: RefCell::default(),
-            next_ticket: Cell::new(0),
-        }))
+        Lane(Rc::new(Shared { held: Cell::new(false), rare: RefCell::new(None) }))
     }
 
     /// Waits for the lane. Dropping the future gives up the place in the queue.
@@ -50,23 +51,27 @@ impl<T> Lane<T> {
 
     /// Whether no operation holds the lane and nothing waits in it for the next holder.
     pub fn is_idle(&self) -> bool {
-        !self.0.held.get() && self.0.late.borrow().is_empty()
+        !self.0.held.get() && self.0.late_len() == 0
     }
 
     /// Wakes whoever is first in the queue.
     fn wake_first(&self) {
         // Taken out rather than cloned, which would run user code while the queue is borrowed.
-        let first = self.0.waiting.borrow_mut().front_mut().and_then(|first| first.waker.take());
+        let mut rare = self.0.rare.borrow_mut();
+        let first = rare.as_mut().and_then(|rare| rare.waiting.front_mut()?.waker.take());
+        drop(rare);
         if let Some(waker) = first {
             waker.wake();
         }
     }
 
     fn leave_queue(&self, ticket: u64) {
-        let mut waiting = self.0.waiting.borrow_mut();
-        let place = waiting.iter().position(|waiting| waiting.ticket == ticket);
-        let left = place.and_then(|place| waiting.remove(place));
-        drop(waiting);
+        let mut rare = self.0.rare.borrow_mut();
+        let left = rare.as_mut().and_then(|rare| {
+            let place = rare.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
+            rare.waiting.remove(place)
+        });
+        drop(rare);
         drop(left);
     }
 }
@@ -81,7 +86,7 @@ impl<T> fmt::Debug for Lane<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lane")
             .field("held", &self.0.held.get())
-            .field("late", &self.0.late.borrow().len())
+            .field("late", &self.0.late_len())
             .finish_non_exhaustive()
     }
 }
@@ -114,7 +119,7 @@ impl<T> Hold<'_, T> {
     /// Takes the lane, if it is free and nobody else is before this one.
     fn try_hold(&mut self) -> Option<Held<T>> {
         let shared = &self.lane.0;
-        let first = shared.waiting.borrow().front().map(|waiting| waiting.ticket);
+        let first = shared.first_ticket();
         if shared.held.get() || (first.is_some() && first != self.ticket) {
             return None;
         }
@@ -127,16 +132,35 @@ impl<T> Hold<'_, T> {
 }
 
 impl<T> Shared<T> {
+    fn late_len(&self) -> usize {
+        self.rare.borrow().as_ref().map_or(0, |rare| rare.late.len())
+    }
+
+    /// Who is first in the queue.
+    fn first_ticket(&self) -> Option<u64> {
+        self.rare.borrow().as_ref()?.waiting.front().map(|waiting| waiting.ticket)
+    }
+
+    /// What most lanes never need, made now if need be.
+    fn rare(&self) -> RefMut<'_, Rare<T>> {
+        RefMut::map(self.rare.borrow_mut(), |rare| {
+            &mut **rare.get_or_insert_with(|| {
+                let (late, waiting) = (VecDeque::new(), VecDeque::new());
+                Box::new(Rare { late, waiting, next_ticket: 0 })
+            })
+        })
+    }
+
     /// Takes or keeps a place in the queue; returns the waker that is replaced.
     fn wait(&self, ticket: &mut Option<u64>, waker: Waker) -> Option<Waker> {
-        let mut waiting = self.waiting.borrow_mut();
-        let place = waiting.iter_mut().find(|waiting| Some(waiting.ticket) == *ticket);
+        let mut rare = self.rare();
+        let place = rare.waiting.iter_mut().find(|waiting| Some(waiting.ticket) == *ticket);
         if let Some(place) = place {
             return place.waker.replace(waker);
         }
-        let new = self.next_ticket.get();
-        self.next_ticket.set(new + 1);
-        waiting.push_back(Waiting { ticket: new, waker: Some(waker) });
+        let new = rare.next_ticket;
+        rare.next_ticket = new + 1;
+        rare.waiting.push_back(Waiting { ticket: new, waker: Some(waker) });
         *ticket = Some(new);
         None
     }
@@ -162,17 +186,17 @@ pub struct Held<T> {
 impl<T> Held<T> {
     /// Takes what came too late for the future it was meant for, oldest first.
     pub fn take_late(&self) -> Option<T> {
-        self.lane.0.late.borrow_mut().pop_front()
+        self.lane.0.rare.borrow_mut().as_mut()?.late.pop_front()
     }
 
     /// Leaves something for the next holder, behind what is there.
     pub fn leave(&self, late: T) {
-        self.lane.0.late.borrow_mut().push_back(late);
+        self.lane.0.rare().late.push_back(late);
     }
 
     /// Puts the rest of what was taken back, in front.
     pub fn put_back(&self, late: T) {
-        self.lane.0.late.borrow_mut().push_front(late);
+        self.lane.0.rare().late.push_front(late);
     }
 }
 

@@ -23,6 +23,8 @@ mod builder;
 mod cancellable;
 mod context;
 mod scope;
+#[cfg(test)]
+mod tests;
 mod within;
 
 pub use builder::Builder;
@@ -158,6 +160,9 @@ impl Runtime {
             lost_completions: lost,
             in_flight: self.driver.in_flight(),
             slots_in_use: self.driver.slots_in_use(),
+            blocks_in_use: self.driver.blocks_in_use(),
+            timers: self.timers.count(),
+            tasks: self.executor.tasks(),
             strange_completions: self.driver.strangers(),
             blocking_threads: self.blocking.threads(),
             buf_pool: self.buf_pool.made().map(BufPool::stats),
@@ -222,6 +227,12 @@ pub struct Metrics {
     pub in_flight: usize,
     /// Operations in flight, and finished ones whose result nobody has taken.
     pub slots_in_use: usize,
+    /// Memory of operations that is not free for others: one block for each slot in use.
+    pub blocks_in_use: usize,
+    /// Alarms that are set.
+    pub timers: usize,
+    /// Tasks that have not ended.
+    pub tasks: usize,
     /// Completions that named no live operation: a bug of the kernel or of this crate.
     pub strange_completions: u64,
     /// Threads for calls that block, idle ones included; see [`spawn_blocking`](crate::spawn_blocking).

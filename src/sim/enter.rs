@@ -14,6 +14,9 @@ use crate::sys::abi::SqFlags;
 const MAX_BATCH: usize = 20;
 /// The longest virtual time that an `enter` takes.
 const MAX_ENTER_NANOS: u64 = 1000;
+/// The longest virtual time that an `enter` takes which neither submits, waits nor brings anything: a program that
+/// is busy with nothing else is not alone on its machine.
+const MAX_IDLE_NANOS: u64 = 1_000_000;
 /// The clock leaps by less than 2 to the power of so many milliseconds.
 const JUMP_BITS: u64 = 14;
 
@@ -53,6 +56,7 @@ pub(super) fn enter(
         Some(errno) => Err(errno),
         None => attempt(world, requests, side, request, interrupted),
     };
+    idle(world, requests, side, request);
     requests.announced = !requests.completable(world, 0).is_empty();
     if requests.announced {
         world.note_fault(Fault::Deferred);
@@ -70,6 +74,18 @@ pub(super) fn enter(
     });
     note(world, request, entered.map_or_else(|errno| -errno, |entered| entered.taken as i32));
     entered.map_err(io::Error::from_raw_os_error)
+}
+
+/// Lets more time pass the longer a program has been idle, up to where something can complete.
+fn idle(world: &mut World, requests: &mut Requests, side: &KernelSide<'_>, request: Enter) {
+    if request.submit > 0 || request.want > 0 || side.cq_ready() > 0 {
+        requests.idle_enters = 0;
+        return;
+    }
+    let Some(next) = requests.next_deadline(world) else { return };
+    let nanos = MAX_IDLE_NANOS.min(1 << requests.idle_enters.min(63));
+    requests.idle_enters += 1;
+    world.advance(next.saturating_sub(world.now()).min(Duration::from_nanos(nanos)));
 }
 
 fn note(world: &mut World, request: Enter, result: i32) {

@@ -9,18 +9,16 @@ use crate::ring::{Statx, StatxTimestamp};
 
 /// The granularity of allocation.
 const PAGE_BYTES: u64 = 4096;
-/// `NAME_MAX`.
-const MAX_NAME_BYTES: usize = 255;
-/// The permissions that a new file does not get, as with the usual umask(2).
-const UMASK: u32 = 0o022;
 /// What the virtual clock starts at, in seconds since the epoch: some day in 2023.
-const EPOCH_SECONDS: u64 = 1_700_000_000;
+pub(super) const EPOCH_SECONDS: u64 = 1_700_000_000;
 
 /// A file, directory or device. A descriptor keeps it alive as on Linux.
 #[derive(Debug)]
 pub(super) struct Inode {
     number: u64,
     permissions: u32,
+    /// How many names it has.
+    links: Cell<u32>,
     /// When the content last changed, in virtual time.
     modified: Cell<Duration>,
     created: Duration,
@@ -31,6 +29,8 @@ pub(super) struct Inode {
 pub(super) enum Node {
     Regular(RefCell<Content>),
     Directory(Directory),
+    /// A symbolic link, and where it leads.
+    Link(Vec<u8>),
     /// `/dev/null`.
     Null,
     /// `/dev/full`.
@@ -39,8 +39,15 @@ pub(super) enum Node {
 
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    parent: Weak<Inode>,
-    entries: RefCell<BTreeMap<Vec<u8>, Rc<Inode>>>,
+    pub(super) parent: RefCell<Weak<Inode>>,
+    pub(super) entries: RefCell<BTreeMap<Vec<u8>, Rc<Inode>>>,
+}
+
+impl Directory {
+    /// One that will be in `parent`.
+    pub(super) fn below(parent: &Rc<Inode>) -> Directory {
+        Directory { parent: RefCell::new(Rc::downgrade(parent)), ..Directory::default() }
+    }
 }
 
 /// What a regular file holds. Pages that are missing read as zeros.
@@ -120,6 +127,17 @@ impl Inode {
         }
     }
 
+    /// Whether it has lost its last name.
+    pub(super) fn is_gone(&self) -> bool {
+        self.links.get() == 0
+    }
+
+    /// Counts a further name, or one less.
+    pub(super) fn count_link(&self, added: bool) {
+        let links = self.links.get();
+        self.links.set(if added { links + 1 } else { links.saturating_sub(1) });
+    }
+
     /// Notes a change of the content.
     pub(super) fn touch(&self, now: Duration) {
         self.modified.set(now);
@@ -147,14 +165,16 @@ impl Inode {
         let (kind, nlink, size, pages) = match &self.node {
             Node::Regular(content) => {
                 let content = content.borrow();
-                (libc::S_IFREG, 1, content.len_bytes, content.pages.len() as u64)
+                (libc::S_IFREG, self.links.get(), content.len_bytes, content.pages.len() as u64)
             }
             Node::Directory(directory) => {
                 let entries = directory.entries.borrow();
                 let below = entries.values().filter(|inode| inode.directory().is_some()).count();
-                (libc::S_IFDIR, 2 + below as u32, PAGE_BYTES, 1)
+                let nlink = if self.is_gone() { 0 } else { 2 + below as u32 };
+                (libc::S_IFDIR, nlink, PAGE_BYTES, 1)
             }
-            Node::Null | Node::Full => (libc::S_IFCHR, 1, 0, 0),
+            Node::Link(to) => (libc::S_IFLNK, self.links.get(), to.len() as u64, 0),
+            Node::Null | Node::Full => (libc::S_IFCHR, self.links.get(), 0, 0),
         };
         if kind == libc::S_IFCHR {
             out.rdev_major = 1;
@@ -194,6 +214,7 @@ impl Files {
         let root = Inode {
             number: 1,
             permissions: 0o755,
+            links: Cell::new(1),
             modified: Cell::default(),
             created: Duration::ZERO,
             node: Node::Directory(Directory::default()),
@@ -201,12 +222,12 @@ impl Files {
         let mut files = Files { root: Rc::new(root), last_inode: 1, limit_bytes: 256 << 20 };
         let root = Rc::clone(&files.root);
         for name in [b"tmp", b"dev"] {
-            let directory = Directory { parent: Rc::downgrade(&root), ..Directory::default() };
-            files.add(&root, name, 0o755, Node::Directory(directory), Duration::ZERO);
-        }
-        if let Ok(dev) = files.find(&root, b"/dev") {
-            files.add(&dev, b"null", 0o666, Node::Null, Duration::ZERO);
-            files.add(&dev, b"full", 0o666, Node::Full, Duration::ZERO);
+            let below = Node::Directory(Directory::below(&root));
+            let directory = files.add(&root, name, 0o755, below, Duration::ZERO);
+            if name == b"dev" {
+                files.add(&directory, b"null", 0o666, Node::Null, Duration::ZERO);
+                files.add(&directory, b"full", 0o666, Node::Full, Duration::ZERO);
+            }
         }
         files
     }
@@ -216,7 +237,8 @@ impl Files {
         &self.root
     }
 
-    fn add(
+    /// Makes an inode, and gives it its first name.
+    pub(super) fn add(
         &mut self,
         parent: &Rc<Inode>,
         name: &[u8],
@@ -226,110 +248,13 @@ impl Files {
     ) -> Rc<Inode> {
         self.last_inode += 1;
         let modified = Cell::new(now);
-        let inode =
-            Rc::new(Inode { number: self.last_inode, permissions, modified, created: now, node });
+        let (number, links) = (self.last_inode, Cell::new(1));
+        let inode = Rc::new(Inode { number, permissions, links, modified, created: now, node });
         if let Some(directory) = parent.directory() {
             directory.entries.borrow_mut().insert(name.to_vec(), Rc::clone(&inode));
             parent.touch(now);
         }
         inode
-    }
-
-    /// The inode at a path that starts at `from`, or at the root if it begins with a slash.
-    pub(super) fn find(&self, from: &Rc<Inode>, path: &[u8]) -> Result<Rc<Inode>, i32> {
-        if path.is_empty() {
-            return Err(libc::ENOENT);
-        }
-        let mut inode = Rc::clone(if path[0] == b'/' { &self.root } else { from });
-        for name in path.split(|&byte| byte == b'/') {
-            inode = self.step(&inode, name)?;
-        }
-        Ok(inode)
-    }
-
-    /// One component of a path; an empty one, as between two slashes or after the last, says "directory".
-    fn step(&self, inode: &Rc<Inode>, name: &[u8]) -> Result<Rc<Inode>, i32> {
-        let directory = inode.directory();
-        match name {
-            // The empty component before a leading slash is met with the start of the walk.
-            b"" | b"." => directory.map(|_| Rc::clone(inode)).ok_or(libc::ENOTDIR),
-            b".." => {
-                let directory = directory.ok_or(libc::ENOTDIR)?;
-                Ok(directory.parent.upgrade().unwrap_or_else(|| Rc::clone(inode)))
-            }
-            _ if name.len() > MAX_NAME_BYTES => Err(libc::ENAMETOOLONG),
-            _ => {
-                let directory = directory.ok_or(libc::ENOTDIR)?;
-                directory.entries.borrow().get(name).cloned().ok_or(libc::ENOENT)
-            }
-        }
-    }
-
-    /// `open(2)`: finds or makes what `flags` ask for.
-    pub(super) fn open(
-        &mut self,
-        from: &Rc<Inode>,
-        path: &[u8],
-        flags: i32,
-        mode: u32,
-        now: Duration,
-    ) -> Result<Rc<Inode>, i32> {
-        let has = |flag| flags & flag == flag;
-        if has(libc::O_TMPFILE) || has(libc::O_PATH) {
-            return Err(libc::EOPNOTSUPP);
-        }
-        if has(libc::O_CREAT) && has(libc::O_DIRECTORY) {
-            // Linux 6.4 made this an error; before, it made a file.
-            return Err(libc::EINVAL);
-        }
-        let inode = match self.find(from, path) {
-            Ok(_) if has(libc::O_CREAT | libc::O_EXCL) => return Err(libc::EEXIST),
-            Ok(inode) => inode,
-            Err(libc::ENOENT) if has(libc::O_CREAT) && !path.is_empty() => {
-                return self.create(from, path, mode, now);
-            }
-            Err(errno) => return Err(errno),
-        };
-        let writing = flags & libc::O_ACCMODE != libc::O_RDONLY;
-        match &inode.node {
-            Node::Directory(_) if writing || has(libc::O_CREAT) || has(libc::O_TRUNC) => {
-                return Err(libc::EISDIR);
-            }
-            Node::Directory(_) => {}
-            _ if has(libc::O_DIRECTORY) => return Err(libc::ENOTDIR),
-            Node::Regular(content) if has(libc::O_TRUNC) => {
-                content.borrow_mut().truncate(0);
-                inode.touch(now);
-            }
-            _ => {}
-        }
-        Ok(inode)
-    }
-
-    fn create(
-        &mut self,
-        from: &Rc<Inode>,
-        path: &[u8],
-        mode: u32,
-        now: Duration,
-    ) -> Result<Rc<Inode>, i32> {
-        if path.ends_with(b"/") {
-            return Err(libc::EISDIR);
-        }
-        let (parent, name) = self.parent(from, path)?;
-        let content = Node::Regular(RefCell::default());
-        Ok(self.add(&parent, name, mode & 0o7777 & !UMASK, content, now))
-    }
-
-    /// The directory that holds the last component of a path, and that component.
-    fn parent<'p>(&self, from: &Rc<Inode>, path: &'p [u8]) -> Result<(Rc<Inode>, &'p [u8]), i32> {
-        let cut = path.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at + 1);
-        let (above, name) = path.split_at(cut);
-        let parent = if above.is_empty() { Rc::clone(from) } else { self.find(from, above)? };
-        match parent.directory() {
-            Some(_) => Ok((parent, name)),
-            None => Err(libc::ENOTDIR),
-        }
     }
 
     /// A directory at an absolute or relative path, with all those above it that are missing.
@@ -343,9 +268,8 @@ impl Files {
             inode = match self.step(&inode, name) {
                 Ok(next) => next,
                 Err(libc::ENOENT) => {
-                    let parent = Rc::downgrade(&inode);
-                    let directory = Directory { parent, ..Directory::default() };
-                    self.add(&inode, name, 0o755, Node::Directory(directory), now)
+                    let below = Node::Directory(Directory::below(&inode));
+                    self.add(&inode, name, 0o755, below, now)
                 }
                 Err(errno) => return Err(errno),
             };

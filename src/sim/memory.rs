@@ -12,13 +12,16 @@
 //! ring of buffers. Such a ring is lent by a register call, until it is unregistered: that is the contract of
 //! [`Registry`](crate::ring::Registry), and why a [`BufferRing`] is made from an [`Argument`] alone.
 
-use std::ffi::c_void;
-use std::mem::offset_of;
 use std::ptr;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use crate::ring::{KernelSide, PbufRingFlags, RawSqe, RegisterOp, Statx};
-use crate::sys::abi::{Buf, BufReg, BufRing, BufStatus, Opcode};
+mod argument;
+mod buffer_ring;
+
+pub(super) use argument::Argument;
+pub(super) use buffer_ring::{BufferRing, Chosen};
+
+use crate::ring::{KernelSide, RawSqe, Statx};
+use crate::sys::abi::{Opcode, Timespec};
 
 /// `PATH_MAX`: a path is refused if no zero byte comes within so many.
 const MAX_PATH_BYTES: usize = 4096;
@@ -42,21 +45,38 @@ impl Taken {
 
     /// The path at `addr`, without its zero byte.
     pub(super) fn path(&self) -> Result<Vec<u8>, i32> {
-        self.expect(&[Opcode::OPENAT, Opcode::STATX]);
-        if self.0.addr == 0 {
+        self.expect(&[
+            Opcode::OPENAT,
+            Opcode::STATX,
+            Opcode::UNLINKAT,
+            Opcode::MKDIRAT,
+            Opcode::RENAMEAT,
+            Opcode::LINKAT,
+            Opcode::SYMLINKAT,
+        ]);
+        // SAFETY: by the push contract these opcodes lend a path that ends with a zero byte.
+        unsafe { copy_path(self.0.addr) }
+    }
+
+    /// The second path, at `off`.
+    pub(super) fn second_path(&self) -> Result<Vec<u8>, i32> {
+        self.expect(&[Opcode::RENAMEAT, Opcode::LINKAT, Opcode::SYMLINKAT]);
+        // SAFETY: by the push contract these opcodes lend two paths that end with a zero byte.
+        unsafe { copy_path(self.0.off) }
+    }
+
+    /// The time at `addr`, or at `off` of what changes another request's.
+    pub(super) fn time(&self) -> Result<Timespec, i32> {
+        self.expect(&[Opcode::TIMEOUT, Opcode::LINK_TIMEOUT, Opcode::TIMEOUT_REMOVE]);
+        let changes = Opcode(self.0.opcode) == Opcode::TIMEOUT_REMOVE;
+        let address = if changes { self.0.off } else { self.0.addr };
+        if address == 0 {
             return Err(libc::EFAULT);
         }
-        let start = ptr::with_exposed_provenance::<u8>(self.0.addr as usize);
-        let mut path = Vec::new();
-        while path.len() < MAX_PATH_BYTES {
-            // SAFETY: by the push contract these opcodes lend a path that ends with a zero byte; all bytes
-            // before this one were not zero, so this one belongs to it.
-            match unsafe { start.add(path.len()).read() } {
-                0 => return Ok(path),
-                byte => path.push(byte),
-            }
-        }
-        Err(libc::ENAMETOOLONG)
+        let start = ptr::with_exposed_provenance::<Timespec>(address as usize);
+        // SAFETY: by the push contract these opcodes lend a time there; the third does when its flags say that
+        // it changes one, and nobody else asks.
+        Ok(unsafe { start.read_unaligned() })
     }
 
     /// The socket address at `addr`, `off` bytes long.
@@ -125,224 +145,23 @@ impl Taken {
     }
 }
 
-/// The argument of a register call, for as long as the call takes.
-#[derive(Debug)]
-pub(super) struct Argument {
-    op: RegisterOp,
-    address: *mut c_void,
-    /// How many, as the call counts.
-    count: u32,
-}
-
-impl Argument {
-    /// # Safety
-    ///
-    /// The contract of [`Registry::register`](crate::ring::Registry::register), and the value is gone when the
-    /// call returns.
-    pub(super) unsafe fn new(op: RegisterOp, address: *mut c_void, count: u32) -> Argument {
-        Argument { op, address, count }
+/// # Safety
+///
+/// A path that ends with a zero byte is lent at `address`.
+unsafe fn copy_path(address: u64) -> Result<Vec<u8>, i32> {
+    if address == 0 {
+        return Err(libc::EFAULT);
     }
-
-    pub(super) fn op(&self) -> RegisterOp {
-        self.op
-    }
-
-    /// What to register a ring of buffers with, or the group to unregister.
-    pub(super) fn buf_reg(&self) -> Result<BufReg, i32> {
-        self.expect(&[RegisterOp::REGISTER_PBUF_RING, RegisterOp::UNREGISTER_PBUF_RING]);
-        // SAFETY: by the contract of `new`, these calls lend one `io_uring_buf_reg`.
-        unsafe { self.read() }
-    }
-
-    /// The ring of buffers that this call registers.
-    pub(super) fn buffer_ring(&self) -> Result<BufferRing, i32> {
-        self.expect(&[RegisterOp::REGISTER_PBUF_RING]);
-        let reg = self.buf_reg()?;
-        let flags = PbufRingFlags::from_bits(reg.flags).ok_or(libc::EINVAL)?;
-        let incremental = flags.contains(PbufRingFlags::INC);
-        let counts = reg.ring_entries.is_power_of_two() && reg.ring_entries <= 1 << 15;
-        // Memory of the kernel's would have to be mapped, for which there is no descriptor.
-        if !counts || flags.contains(PbufRingFlags::MMAP) || reg.resv != [0; 5] {
-            return Err(libc::EINVAL);
+    let start = ptr::with_exposed_provenance::<u8>(address as usize);
+    let mut path = Vec::new();
+    while path.len() < MAX_PATH_BYTES {
+        // SAFETY: all bytes before this one were not zero, so this one belongs to the path.
+        match unsafe { start.add(path.len()).read() } {
+            0 => return Ok(path),
+            byte => path.push(byte),
         }
-        if reg.min_left > 0 && !incremental || reg.ring_addr % 4096 != 0 {
-            return Err(libc::EINVAL);
-        }
-        if reg.ring_addr == 0 {
-            return Err(libc::EFAULT);
-        }
-        Ok(BufferRing {
-            address: reg.ring_addr,
-            count: reg.ring_entries as u16,
-            head: 0,
-            incremental,
-            min_left_bytes: reg.min_left,
-        })
     }
-
-    /// The group to describe.
-    pub(super) fn buf_status(&self) -> Result<BufStatus, i32> {
-        self.expect(&[RegisterOp::REGISTER_PBUF_STATUS]);
-        // SAFETY: by the contract of `new`, this call lends one `io_uring_buf_status`.
-        unsafe { self.read() }
-    }
-
-    /// The description.
-    pub(super) fn answer_buf_status(&self, status: BufStatus) {
-        self.expect(&[RegisterOp::REGISTER_PBUF_STATUS]);
-        // SAFETY: as in `buf_status`, which has found it not to be null.
-        unsafe { self.address.cast::<BufStatus>().write_unaligned(status) }
-    }
-
-    /// # Safety
-    ///
-    /// The call lends one `T` at its address, of which any bytes make one.
-    unsafe fn read<T: Copy>(&self) -> Result<T, i32> {
-        if self.count != 1 {
-            return Err(libc::EINVAL);
-        }
-        if self.address.is_null() {
-            return Err(libc::EFAULT);
-        }
-        // SAFETY: the caller's contract.
-        Ok(unsafe { self.address.cast::<T>().read_unaligned() })
-    }
-
-    /// Arguments mean memory for some calls only.
-    fn expect(&self, ops: &[RegisterOp]) {
-        assert!(ops.contains(&self.op), "this call lends no such memory");
-    }
-}
-
-/// A ring of provided buffers that is registered, as the kernel sees it.
-#[derive(Debug)]
-pub(super) struct BufferRing {
-    address: u64,
-    count: u16,
-    /// The position of the buffer that is used next; counts through.
-    pub(super) head: u16,
-    incremental: bool,
-    min_left_bytes: u32,
-}
-
-/// Buffers chosen from a ring, for one transfer: each one's address and room.
-#[derive(Debug)]
-pub(super) struct Chosen {
-    /// The id of the first.
-    pub(super) id: u16,
-    parts: Vec<(u64, u32)>,
-}
-
-impl Chosen {
-    /// How many bytes fit.
-    pub(super) fn len_bytes(&self) -> usize {
-        self.parts.iter().map(|&(_, len_bytes)| len_bytes as usize).sum()
-    }
-}
-
-impl BufferRing {
-    /// How many buffers it has.
-    pub(super) fn available(&self) -> u16 {
-        // SAFETY: the tail is a `u16` in the first entry.
-        let tail = unsafe { self.word::<AtomicU16>(0, offset_of!(BufRing, tail)) };
-        tail.load(Ordering::Acquire).wrapping_sub(self.head).min(self.count)
-    }
-
-    /// The next `count` buffers, or as many as there are, up to `limit_bytes` in all. None if there are none.
-    pub(super) fn choose(&self, count: u16, limit_bytes: usize) -> Option<Chosen> {
-        let mut left = limit_bytes;
-        let mut chosen = Chosen { id: 0, parts: Vec::new() };
-        for ahead in 0..self.available().min(count) {
-            let position = self.head.wrapping_add(ahead);
-            let len_bytes = self.left(position).load(Ordering::Relaxed);
-            // SAFETY: two more fields of `io_uring_buf`.
-            let (address, id) = unsafe {
-                (
-                    self.word::<AtomicU64>(position, offset_of!(Buf, addr)).load(Ordering::Relaxed),
-                    self.word::<AtomicU16>(position, offset_of!(Buf, bid)).load(Ordering::Relaxed),
-                )
-            };
-            let part = (len_bytes as usize).min(left);
-            if chosen.parts.is_empty() {
-                chosen.id = id;
-            }
-            chosen.parts.push((address, part as u32));
-            left -= part;
-            if left == 0 {
-                break;
-            }
-        }
-        Some(chosen).filter(|chosen| !chosen.parts.is_empty())
-    }
-
-    /// Fills chosen buffers with what was read or received, one after the other; returns whether the kernel
-    /// keeps the last one.
-    pub(super) fn fill(&mut self, chosen: &Chosen, bytes: &[u8]) -> Result<bool, i32> {
-        let mut rest = bytes;
-        for &(address, room) in &chosen.parts {
-            let (part, after) = rest.split_at(rest.len().min(room as usize));
-            // SAFETY: the buffers of a registered ring are lent from when they are published until a completion
-            // names them, and this ring is registered. `chosen` was taken from it in the same attempt.
-            unsafe { copy_out(address, part)? };
-            rest = after;
-        }
-        Ok(self.consume(bytes.len(), chosen))
-    }
-
-    /// The first `len_bytes` in chosen buffers, to be sent.
-    pub(super) fn bytes(&self, chosen: &Chosen, len_bytes: usize) -> Result<Vec<u8>, i32> {
-        let mut bytes = Vec::with_capacity(len_bytes);
-        for &(address, room) in &chosen.parts {
-            let part = (len_bytes - bytes.len()).min(room as usize);
-            // SAFETY: as in `fill`; who has a request send from a group has filled its buffers.
-            bytes.extend(unsafe { copy_in(address, part)? });
-        }
-        Ok(bytes)
-    }
-
-    /// Moves on behind `len_bytes` of what was chosen; returns whether the last buffer is used further.
-    pub(super) fn consume(&mut self, len_bytes: usize, chosen: &Chosen) -> bool {
-        let mut rest = len_bytes;
-        for &(_, room) in &chosen.parts {
-            let part = rest.min(room as usize);
-            rest -= part;
-            if self.incremental {
-                let left = self.left(self.head).load(Ordering::Relaxed) - part as u32;
-                let keeps = left > 0 && left >= self.min_left_bytes;
-                self.left(self.head).store(if keeps { left } else { 0 }, Ordering::Relaxed);
-                if keeps {
-                    // SAFETY: a field of `io_uring_buf`.
-                    let at = unsafe { self.word::<AtomicU64>(self.head, offset_of!(Buf, addr)) };
-                    at.fetch_add(part as u64, Ordering::Relaxed);
-                    return true;
-                }
-            }
-            self.head = self.head.wrapping_add(1);
-            if rest == 0 {
-                break;
-            }
-        }
-        false
-    }
-
-    /// How many bytes are left of the buffer at `position`.
-    fn left(&self, position: u16) -> &AtomicU32 {
-        // SAFETY: a field of `io_uring_buf`.
-        unsafe { self.word(position, offset_of!(Buf, len)) }
-    }
-
-    /// A word of the entry at `position`.
-    ///
-    /// # Safety
-    ///
-    /// An entry has a `T` at `offset`, which is an atomic integer.
-    unsafe fn word<T>(&self, position: u16, offset: usize) -> &T {
-        let index = usize::from(position & (self.count - 1));
-        let start = ptr::with_exposed_provenance::<u8>(self.address as usize);
-        // SAFETY: whoever registered the ring lends `count` entries at its address until it is unregistered,
-        // which ends this value; all that either side does with them goes by atomic words.
-        unsafe { &*start.add(index * size_of::<Buf>() + offset).cast::<T>() }
-    }
+    Err(libc::ENAMETOOLONG)
 }
 
 /// # Safety

@@ -23,9 +23,9 @@
 //! # Where it differs from Linux
 //!
 //! Not all opcodes are there, see [`Ring::supports`](crate::ring::Ring::supports); others answer `EINVAL`, as an
-//! old kernel would. Rings of provided buffers can be registered, and nothing else (`EOPNOTSUPP`). There are no
-//! users or permissions, no links in the file system,
-//! only stream sockets, and no address that a unix socket could be bound to. A send to a peer that
+//! old kernel would. Rings of provided buffers and files can be registered, and nothing else (`EOPNOTSUPP`). There
+//! are no users or permissions, only stream sockets, and no address that a unix socket could be bound to. The
+//! monotonic clock of timeouts is [`Sim::elapsed`]. A send to a peer that
 //! has closed fails at once with `EPIPE`, on Linux often only the second one does.
 
 use std::cell::RefCell;
@@ -48,6 +48,7 @@ mod faults;
 mod files;
 mod flow;
 mod memory;
+mod names;
 mod network;
 mod op;
 mod random;

@@ -5,9 +5,17 @@
 
 use std::net::SocketAddr;
 
+mod path;
+mod timer;
+
+pub(super) use timer::{Timer, Update, When};
+
 use super::memory::Taken;
 use crate::ring::{Address, RawSqe};
-use crate::sys::abi::{AcceptFlags, FsyncFlags, Opcode, PollFlags, RecvSendFlags, SqeFlags};
+use crate::sys::abi::{
+    AcceptFlags, FILE_INDEX_ALLOC, FsyncFlags, InstallFdFlags, Opcode, PollFlags, RecvSendFlags,
+    SqeFlags,
+};
 
 /// An operation and its arguments.
 #[derive(Debug)]
@@ -39,10 +47,47 @@ pub(super) enum Op {
         flags: i32,
         mode: u32,
     },
-    Close,
+    /// Of a descriptor, or of a slot of registered files that is counted from 1.
+    Close {
+        slot: u32,
+    },
     Statx {
         path: Vec<u8>,
         by_descriptor: bool,
+        follow: bool,
+    },
+    Unlink {
+        path: Vec<u8>,
+        directory: bool,
+    },
+    MakeDirectory {
+        path: Vec<u8>,
+        mode: u32,
+    },
+    Rename {
+        old: Vec<u8>,
+        new: Vec<u8>,
+        flags: u32,
+    },
+    Link {
+        old: Vec<u8>,
+        new: Vec<u8>,
+        flags: i32,
+    },
+    MakeLink {
+        to: Vec<u8>,
+        path: Vec<u8>,
+    },
+    InstallFd,
+    Timeout(Timer),
+    LinkTimeout {
+        when: When,
+        success: bool,
+        guarded: Option<u64>,
+    },
+    TimeoutRemove {
+        user_data: u64,
+        update: Option<Update>,
     },
     Read {
         offset: Option<u64>,
@@ -73,7 +118,7 @@ pub(super) enum Op {
 }
 
 /// The opcodes that are known.
-pub(super) const KNOWN: [Opcode; 19] = [
+pub(super) const KNOWN: [Opcode; 28] = [
     Opcode::NOP,
     Opcode::FSYNC,
     Opcode::POLL_ADD,
@@ -93,6 +138,15 @@ pub(super) const KNOWN: [Opcode; 19] = [
     Opcode::SHUTDOWN,
     Opcode::SOCKET,
     Opcode::FTRUNCATE,
+    Opcode::UNLINKAT,
+    Opcode::MKDIRAT,
+    Opcode::RENAMEAT,
+    Opcode::LINKAT,
+    Opcode::SYMLINKAT,
+    Opcode::FIXED_FD_INSTALL,
+    Opcode::TIMEOUT,
+    Opcode::LINK_TIMEOUT,
+    Opcode::TIMEOUT_REMOVE,
 ];
 
 /// Those that may take their memory from a group of provided buffers.
@@ -115,13 +169,6 @@ const MESSAGE_FLAGS: i32 = libc::MSG_DONTWAIT
     | libc::MSG_NOSIGNAL
     | libc::MSG_MORE
     | libc::MSG_CMSG_CLOEXEC;
-const STATX_FLAGS: i32 = libc::AT_EMPTY_PATH
-    | libc::AT_SYMLINK_NOFOLLOW
-    | libc::AT_NO_AUTOMOUNT
-    | libc::AT_STATX_SYNC_TYPE;
-/// The bit that statx(2) refuses.
-const STATX_RESERVED: u32 = 0x8000_0000;
-
 fn require(holds: bool, errno: i32) -> Result<(), i32> {
     if holds { Ok(()) } else { Err(errno) }
 }
@@ -144,7 +191,16 @@ impl Op {
             require(sqe.ioprio == 0, libc::EINVAL)?;
         }
         match opcode {
-            Opcode::OPENAT | Opcode::STATX => Op::parse_path(taken),
+            Opcode::OPENAT
+            | Opcode::STATX
+            | Opcode::UNLINKAT
+            | Opcode::MKDIRAT
+            | Opcode::RENAMEAT
+            | Opcode::LINKAT
+            | Opcode::SYMLINKAT => Op::parse_path(taken),
+            Opcode::TIMEOUT | Opcode::LINK_TIMEOUT | Opcode::TIMEOUT_REMOVE => {
+                Op::parse_timer(taken)
+            }
             Opcode::ACCEPT | Opcode::CONNECT | Opcode::SOCKET => Op::parse_connection(taken),
             Opcode::SEND | Opcode::SEND_ZC => Op::parse_send(sqe),
             Opcode::RECV => Op::parse_recv(sqe, selects),
@@ -191,9 +247,9 @@ impl Op {
             Opcode::CLOSE => {
                 require(sqe.off == 0 && sqe.addr == 0 && sqe.len == 0, libc::EINVAL)?;
                 require(sqe.op_flags == 0, libc::EINVAL)?;
-                // There are no registered files.
-                require(sqe.splice_fd == 0, libc::ENXIO)?;
-                Op::Close
+                require(sqe.flags & SqeFlags::FIXED_FILE.bits() == 0, libc::EBADF)?;
+                require(sqe.splice_fd == 0 || sqe.fd == 0, libc::EINVAL)?;
+                Op::Close { slot: sqe.splice_fd }
             }
             Opcode::READ | Opcode::WRITE => {
                 require(sqe.op_flags == 0, libc::EOPNOTSUPP)?;
@@ -202,24 +258,17 @@ impl Op {
                     _ => Op::Write { offset: offset(sqe) },
                 }
             }
+            Opcode::FIXED_FD_INSTALL => {
+                let other = sqe.off != 0 || sqe.addr != 0 || sqe.len != 0 || sqe.splice_fd != 0;
+                require(!other && sqe.buf == 0 && sqe.addr3 == 0, libc::EINVAL)?;
+                require(sqe.flags & SqeFlags::FIXED_FILE.bits() != 0, libc::EBADF)?;
+                require(InstallFdFlags::from_bits(sqe.op_flags).is_some(), libc::EINVAL)?;
+                Op::InstallFd
+            }
             Opcode::SHUTDOWN => Op::Shutdown { how: sqe.len as i32 },
             Opcode::FTRUNCATE => Op::Truncate { len_bytes: sqe.off },
             _ => return Err(libc::EINVAL),
         })
-    }
-
-    fn parse_path(taken: &Taken) -> Result<Op, i32> {
-        let sqe = taken.sqe();
-        let flags = sqe.op_flags as i32;
-        if Opcode(sqe.opcode) == Opcode::OPENAT {
-            require(sqe.buf == 0, libc::EINVAL)?;
-            require(sqe.splice_fd == 0, libc::ENXIO)?;
-            return Ok(Op::Open { path: taken.path()?, flags, mode: sqe.len });
-        }
-        require(flags & !STATX_FLAGS == 0 && sqe.len & STATX_RESERVED == 0, libc::EINVAL)?;
-        let path = taken.path()?;
-        let by_descriptor = path.is_empty() && flags & libc::AT_EMPTY_PATH != 0;
-        Ok(Op::Statx { path, by_descriptor })
     }
 
     fn parse_connection(taken: &Taken) -> Result<Op, i32> {
@@ -237,13 +286,17 @@ impl Op {
                 let how = AcceptFlags::from_bits(sqe.ioprio);
                 require(flags & !SOCKET_FLAGS == 0 && sqe.len == 0, libc::EINVAL)?;
                 let how = how.ok_or(libc::EINVAL)?;
-                require(sqe.splice_fd == 0, libc::ENXIO)?;
+                require(sqe.splice_fd == 0 || flags & libc::SOCK_CLOEXEC == 0, libc::EINVAL)?;
                 let multi = how.contains(AcceptFlags::MULTISHOT);
+                // Many files do not fit one slot.
+                let one_slot = sqe.splice_fd != 0 && sqe.splice_fd != FILE_INDEX_ALLOC;
+                require(!multi || !one_slot, libc::EINVAL)?;
                 Ok(Op::Accept { multi, wait: !how.contains(AcceptFlags::DONTWAIT) })
             }
             _ => {
                 require(flags == 0, libc::EINVAL)?;
-                require(sqe.splice_fd == 0, libc::ENXIO)?;
+                let on_exec = sqe.off as i32 & libc::SOCK_CLOEXEC != 0;
+                require(sqe.splice_fd == 0 || !on_exec, libc::EINVAL)?;
                 let (domain, kind) = (sqe.fd, sqe.off as i32 & !SOCKET_FLAGS);
                 let protocols = match domain {
                     libc::AF_INET | libc::AF_INET6 => [0, libc::IPPROTO_TCP],
@@ -289,18 +342,33 @@ impl Op {
     /// Whether `fd` is a descriptor to work on, or to start a path from.
     pub(super) fn needs_file(&self, fd: i32) -> bool {
         match self {
-            Op::Nop | Op::Cancel { .. } | Op::Close | Op::Socket { .. } => false,
-            Op::Open { path, .. } | Op::Statx { path, by_descriptor: false } => {
-                fd != libc::AT_FDCWD && path.first() != Some(&b'/')
-            }
-            Op::Statx { .. } => fd != libc::AT_FDCWD,
-            _ => true,
+            Op::Nop
+            | Op::Cancel { .. }
+            | Op::Close { .. }
+            | Op::Socket { .. }
+            | Op::Timeout(_)
+            | Op::LinkTimeout { .. }
+            | Op::TimeoutRemove { .. } => false,
+            Op::Statx { by_descriptor: true, .. } => fd != libc::AT_FDCWD,
+            _ => match self.path() {
+                Some(path) => fd != libc::AT_FDCWD && path.first() != Some(&b'/'),
+                None => true,
+            },
         }
     }
 
-    /// Whether the operation takes no registered file, rather than ignoring the flag.
-    pub(super) fn refuses_fixed_file(&self) -> bool {
-        !matches!(self, Op::Nop | Op::Socket { .. })
+    /// The path that starts where `fd` says.
+    pub(super) fn path(&self) -> Option<&[u8]> {
+        match self {
+            Op::Open { path, .. }
+            | Op::Statx { path, .. }
+            | Op::Unlink { path, .. }
+            | Op::MakeDirectory { path, .. }
+            | Op::MakeLink { path, .. }
+            | Op::Rename { old: path, .. }
+            | Op::Link { old: path, .. } => Some(path),
+            _ => None,
+        }
     }
 
     /// Whether a completion may be one of many.
@@ -311,6 +379,7 @@ impl Op {
                 | Op::Accept { multi: true, .. }
                 | Op::Read { multi: true, .. }
                 | Op::Recv { multi: true, .. }
+                | Op::Timeout(Timer { repeats: Some(_), .. })
         )
     }
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use super::files::Node;
 use super::memory::Taken;
-use super::op::Op;
+use super::op::{Op, Timer, When};
 use super::registered::RingNumber;
 use super::sockets::Socket;
 use super::world::{Access, Kind, OpenFile, World};
 use super::zero_copy::Notice;
-use crate::ring::{Address, RawSqe, Statx};
+use crate::ring::{Address, RawSqe};
 use crate::sys::abi::{CqeFlags, SqeFlags};
 
 mod misfortune;
+mod naming;
 
 /// A request that was started and has not finished.
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub(super) struct Request {
     file: Option<Rc<OpenFile>>,
     /// The virtual time before which it does not complete.
     pub(super) not_before: Duration,
+    /// When it runs out, if it is about time.
+    pub(super) until: Duration,
+    /// It runs out before when so many completions were posted.
+    pub(super) until_posted: Option<u64>,
     /// The ring that it came through.
     ring: RingNumber,
     /// Bytes that were moved so far, with `MSG_WAITALL`.
@@ -76,15 +81,15 @@ impl Request {
     pub(super) fn start(taken: Taken, op: Op, ring: RingNumber, world: &mut World) -> Request {
         let fd = taken.sqe().fd;
         let fixed = taken.sqe().flags & SqeFlags::FIXED_FILE.bits() != 0;
-        let looked_up = if fixed && op.refuses_fixed_file() {
-            // No file was ever registered.
-            Err(libc::EBADF)
-        } else if op.needs_file(fd) {
-            world.file(fd).map(Some)
-        } else {
-            Ok(None)
+        let looked_up = match op.needs_file(fd) {
+            true if fixed => world.registered(ring).and_then(|ring| ring.file(fd)).map(Some),
+            true => world.file(fd).map(Some),
+            false => Ok(None),
         };
         let mut request = Request::settled(taken, op, ring, None);
+        if let Op::Timeout(Timer { when, .. }) | Op::LinkTimeout { when, .. } = request.op {
+            request.until = when.from(world.now());
+        }
         match looked_up {
             Ok(file) => request.file = file,
             Err(errno) => request.settled = Some(-errno),
@@ -103,6 +108,8 @@ impl Request {
             op,
             file: None,
             not_before: Duration::ZERO,
+            until: Duration::ZERO,
+            until_posted: None,
             ring,
             progress: 0,
             cut: usize::MAX,
@@ -205,18 +212,38 @@ impl Request {
         let file = || file.as_ref().ok_or(libc::EBADF);
         match &self.op {
             Op::Nop => done(0),
-            // `requests` settles these when they start.
-            Op::Close | Op::Cancel { .. } => done(0),
+            // `requests` settles these when they start, and the last when its time has come.
+            Op::Close { .. }
+            | Op::Cancel { .. }
+            | Op::TimeoutRemove { .. }
+            | Op::LinkTimeout { .. } => done(0),
+            Op::Timeout(_) => Ok(Some(self.run_out(world))),
             Op::Open { path, flags, mode } => {
                 let inode = self
                     .directory(world)
                     .and_then(|from| world.files.open(&from, path, *flags, *mode, world.now()))?;
-                opened(world.open(Kind::Inode(inode), Access::of_flags(*flags))?)
+                let access = Access::of_flags(*flags);
+                opened(world.install(
+                    self.ring,
+                    self.sqe().splice_fd,
+                    Kind::Inode(inode),
+                    access,
+                )?)
             }
             Op::Socket { domain } => {
-                opened(world.open(Kind::Socket(Rc::new(Socket::new(*domain))), Access::BOTH)?)
+                let socket = Kind::Socket(Rc::new(Socket::new(*domain)));
+                opened(world.install(self.ring, self.sqe().splice_fd, socket, Access::BOTH)?)
+            }
+            Op::InstallFd => {
+                let file = Rc::clone(file()?);
+                opened(world.number(file)?)
             }
             Op::Statx { .. } => self.statx(world),
+            Op::Unlink { .. }
+            | Op::MakeDirectory { .. }
+            | Op::Rename { .. }
+            | Op::Link { .. }
+            | Op::MakeLink { .. } => self.name(world),
             Op::Fsync => match &file()?.kind {
                 Kind::Inode(inode) if matches!(inode.node, Node::Null | Node::Full) => {
                     Err(libc::EINVAL)
@@ -246,27 +273,20 @@ impl Request {
         }
     }
 
-    /// The directory that a relative path starts from.
-    fn directory(&self, world: &World) -> Result<Rc<super::files::Inode>, i32> {
-        match self.file.as_deref().map(|file| &file.kind) {
-            None => Ok(Rc::clone(world.files.root())),
-            Some(Kind::Inode(inode)) if inode.directory().is_some() => Ok(Rc::clone(inode)),
-            Some(_) => Err(libc::ENOTDIR),
+    /// A timeout whose time has come, or its completions.
+    fn run_out(&mut self, world: &World) -> Outcome {
+        let Op::Timeout(timer) = &mut self.op else { return Outcome::Blocked };
+        if world.now() < self.until {
+            return Outcome::Done(0);
         }
-    }
-
-    fn statx(&mut self, world: &World) -> Attempt {
-        let Op::Statx { path, by_descriptor } = &self.op else { return Err(libc::EINVAL) };
-        let answer = match self.file.as_deref() {
-            Some(file) if *by_descriptor => match &file.kind {
-                Kind::Inode(inode) => inode.statx(),
-                kind => statx_of_stream(kind, file.id),
-            },
-            _ if *by_descriptor => world.files.root().statx(),
-            _ => world.files.find(&self.directory(world)?, path)?.statx(),
-        };
-        self.taken.fill_statx(&answer)?;
-        done(0)
+        match (&mut timer.repeats, timer.when) {
+            (None | Some(1), _) | (_, When::At(_)) => Outcome::Done(-libc::ETIME),
+            (Some(left), When::After(span)) => {
+                *left = left.saturating_sub(1);
+                self.until += span;
+                Outcome::Shot(-libc::ETIME)
+            }
+        }
     }
 
     fn accept(&mut self, file: &OpenFile, world: &mut World) -> Attempt {
@@ -280,7 +300,8 @@ impl Request {
             self.taken.fill_peer(Address::from(peer).as_bytes())?;
         }
         let connected = Rc::new(Socket::connected(socket.domain, endpoint));
-        let number = world.open(Kind::Socket(connected), Access::BOTH)?;
+        let (connected, slot) = (Kind::Socket(connected), self.sqe().splice_fd);
+        let number = world.install(self.ring, slot, connected, Access::BOTH)?;
         Ok(Some(if multi { Outcome::Shot(number) } else { Outcome::Done(number) }))
     }
 
@@ -321,6 +342,9 @@ impl Request {
             Op::Recv { flags, .. } | Op::Send { flags, .. } => {
                 result < 0 || (short && flags & libc::MSG_WAITALL != 0)
             }
+            Op::Timeout(Timer { success: true, .. }) | Op::LinkTimeout { success: true, .. } => {
+                result < 0 && result != -libc::ETIME
+            }
             _ => result < 0,
         }
     }
@@ -352,19 +376,4 @@ fn fallocate(
     content.borrow_mut().allocate(offset, len_bytes, keep_size);
     inode.touch(world.now());
     done(0)
-}
-
-/// The answer of statx(2) for what lies in no directory.
-fn statx_of_stream(kind: &Kind, id: u64) -> Statx {
-    let (kind, permissions) = match kind {
-        Kind::Socket(_) => (libc::S_IFSOCK, 0o777),
-        _ => (libc::S_IFIFO, 0o600),
-    };
-    let mut out = Statx::default();
-    out.mask = libc::STATX_BASIC_STATS;
-    out.blksize = 4096;
-    out.nlink = 1;
-    out.mode = (kind | permissions) as u16;
-    out.ino = id;
-    out
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use super::faults::{self, Fault};
 use super::memory::{self, Taken};
-use super::op::Op;
+use super::op::{Op, Timer};
 use super::registered::RingNumber;
 use super::request::{Outcome, Request};
 use super::world::World;
 use crate::ring::{KernelSide, RawCqe};
 use crate::sys::abi::{CqeFlags, Opcode, SqeFlags};
+
+mod timeouts;
 
 /// The longest time that a request takes for no other reason than to come after a later one.
 const MAX_DELAY_NANOS: u64 = 20_000;
@@ -31,11 +33,15 @@ pub(super) struct Requests {
     /// Completions that the queue had no room for.
     overflow: VecDeque<RawCqe>,
     next_id: u64,
+    /// Completions so far, but for those of timeouts.
+    posted: u64,
     unfinished: usize,
     /// Once a submission hid its success, drains are refused for good, as on Linux.
     skip_used: bool,
     /// Whether the ring shows that more could complete.
     pub(super) announced: bool,
+    /// How many times in a row the kernel was entered for nothing.
+    pub(super) idle_enters: u32,
 }
 
 /// Submissions that start one after the other.
@@ -49,6 +55,8 @@ struct Chain {
 struct Active {
     request: Request,
     rest: Chain,
+    /// The link timeout that limits its time.
+    guard: Option<u64>,
     /// Posts no completion at all: a request that hid its success failed before it in the chain.
     silent: bool,
 }
@@ -90,6 +98,10 @@ impl Requests {
             let flags = SqeFlags::from_bits_retain(taken.sqe().flags);
             let mut op = Op::parse(&taken);
             note_submission(world, &taken, &op);
+            let behind = chain.links.back().is_some_and(|(_, op)| !is_link_timeout(op));
+            if is_link_timeout(&op) && !behind {
+                op = Err(libc::EINVAL);
+            }
             if flags.contains(SqeFlags::IO_DRAIN) {
                 chain.drains = true;
                 if self.skip_used && op.is_ok() {
@@ -146,22 +158,45 @@ impl Requests {
     /// Starts the first request of a chain.
     fn start(&mut self, world: &mut World, mut chain: Chain) {
         let Some((taken, Ok(op))) = chain.links.pop_front() else { return };
+        let guard = match chain.links.front() {
+            Some((_, Ok(Op::LinkTimeout { .. }))) => chain.links.pop_front(),
+            _ => None,
+        };
         let mut request = Request::start(taken, op, self.ring, world);
         if !request.is_settled() {
             match *request.op() {
-                // Linux does these two while it takes them: what is submitted later sees their effect.
-                Op::Close => {
+                // Linux does these while it takes them: what is submitted later sees their effect.
+                Op::Close { slot: 0 } => {
                     let result = close(world, request.sqe().fd);
                     request.settle(result);
+                }
+                Op::Close { slot } => {
+                    let closed = world.registered(self.ring).and_then(|ring| ring.close(slot));
+                    request.settle(closed.map_or_else(|errno| -errno, |()| 0));
+                }
+                Op::TimeoutRemove { user_data, update } => {
+                    request.settle(self.change_timeout(world, user_data, update));
+                }
+                Op::Timeout(Timer { completions, .. }) if completions > 0 => {
+                    request.until_posted = Some(self.posted + completions);
                 }
                 Op::Cancel { user_data } => request.settle(self.cancel(world, user_data)),
                 _ => {}
             }
         }
-        self.activate(world, request, chain, false);
+        let id = self.activate(world, request, chain, false);
+        if let Some((taken, Ok(op))) = guard {
+            self.guard(world, id, taken, op);
+        }
     }
 
-    fn activate(&mut self, world: &mut World, mut request: Request, rest: Chain, silent: bool) {
+    fn activate(
+        &mut self,
+        world: &mut World,
+        mut request: Request,
+        rest: Chain,
+        silent: bool,
+    ) -> u64 {
         if world.random.one_in(4) {
             let nanos = world.random.up_to(MAX_DELAY_NANOS);
             request.not_before = world.now() + Duration::from_nanos(nanos);
@@ -170,8 +205,9 @@ impl Requests {
             let micros = world.faults.of_any_size(STALL_BITS);
             request.not_before = world.now() + Duration::from_micros(micros);
         }
-        self.active.insert(self.next_id, Active { request, rest, silent });
+        self.active.insert(self.next_id, Active { request, rest, guard: None, silent });
         self.next_id += 1;
+        self.next_id - 1
     }
 
     /// `IORING_OP_ASYNC_CANCEL`: the result of the cancel. It comes too late by chance for a request that
@@ -182,7 +218,13 @@ impl Requests {
                 && !matches!(active.request.op(), Op::Cancel { .. })
                 && active.request.notice.is_none()
         });
-        let Some((&id, active)) = found.next() else { return -libc::ENOENT };
+        let Some((&id, _)) = found.next() else { return -libc::ENOENT };
+        self.cancel_one(world, id)
+    }
+
+    /// Cancels one request; returns the result of what cancels it.
+    fn cancel_one(&mut self, world: &mut World, id: u64) -> i32 {
+        let Some(active) = self.active.get(&id) else { return -libc::ENOENT };
         let too_late = if world.random.one_in(2) { -libc::ENOENT } else { -libc::EALREADY };
         if active.request.is_settled() {
             return too_late;
@@ -214,14 +256,14 @@ impl Requests {
     /// stream only the oldest of each direction, or bytes would lose their order.
     pub(super) fn completable(&self, world: &World, from: u64) -> Vec<u64> {
         self.ready(world)
-            .filter(|&(id, active)| id >= from && active.request.due() <= world.now())
+            .filter(|&(id, active)| id >= from && active.request.due(self.posted) <= world.now())
             .map(|(id, _)| id)
             .collect()
     }
 
     /// When the next request can complete that nothing but time keeps from it.
     pub(super) fn next_deadline(&self, world: &World) -> Option<Duration> {
-        self.ready(world).map(|(_, active)| active.request.due()).min()
+        self.ready(world).map(|(_, active)| active.request.due(self.posted)).min()
     }
 
     fn ready<'a>(&'a self, world: &'a World) -> impl Iterator<Item = (u64, &'a Active)> {
@@ -265,6 +307,13 @@ impl Requests {
         if !active.request.is_ready(world) {
             return false;
         }
+        if let (Op::LinkTimeout { guarded, .. }, false) =
+            (active.request.op(), active.request.is_settled())
+        {
+            let guarded = *guarded;
+            let result = self.time_out(world, guarded);
+            return self.finish(world, side, id, result);
+        }
         match active.request.go_on_or_fail(world) {
             Outcome::Done(result) => self.finish(world, side, id, result),
             Outcome::Shot(result) if world.strikes(Fault::MultishotEnd) => {
@@ -273,6 +322,8 @@ impl Requests {
             Outcome::Shot(result) => {
                 let user_data = active.request.sqe().user_data;
                 let flags = (active.request.say() | CqeFlags::MORE).bits();
+                let is_timeout = matches!(active.request.op(), Op::Timeout(_));
+                self.posted += u64::from(!is_timeout);
                 self.post(world, side, RawCqe { user_data, res: result, flags });
                 true
             }
@@ -287,17 +338,19 @@ impl Requests {
         id: u64,
         result: i32,
     ) -> bool {
-        let Some(Active { mut request, mut rest, silent }) = self.active.remove(&id) else {
+        let Some(Active { mut request, mut rest, guard, silent }) = self.active.remove(&id) else {
             return false;
         };
+        self.dismiss(guard);
         let flags = SqeFlags::from_bits_retain(request.sqe().flags);
         let user_data = request.sqe().user_data;
+        let is_timeout = matches!(request.op(), Op::Timeout(_));
         let failed = request.has_failed(result);
         let hides = flags.contains(SqeFlags::CQE_SKIP_SUCCESS);
         let mut said = request.say();
         if !silent && request.lends_on(world) {
             said |= CqeFlags::MORE;
-            self.active.insert(id, Active { request, rest: Chain::default(), silent });
+            self.active.insert(id, Active { request, rest: Chain::default(), guard: None, silent });
         } else {
             // The right to use lent memory ends here, before anybody can learn of the completion.
             drop(request);
@@ -307,6 +360,7 @@ impl Requests {
         let posts = !silent && (failed || !hides);
         if posts {
             self.post(world, side, RawCqe { user_data, res: result, flags: said.bits() });
+            self.posted += u64::from(!is_timeout);
         }
         if failed && !flags.contains(SqeFlags::IO_HARDLINK) {
             for (taken, op) in std::mem::take(&mut rest.links) {
@@ -390,6 +444,10 @@ fn close(world: &mut World, number: i32) -> i32 {
         Ok(()) => 0,
         Err(errno) => -errno,
     }
+}
+
+fn is_link_timeout(op: &Result<Op, i32>) -> bool {
+    matches!(op, Ok(Op::LinkTimeout { .. }))
 }
 
 /// Adds a submission to the trace: all that is the same in every run, so no address.

@@ -9,11 +9,14 @@ use crate::ring::{Cqe, Ring, Setup, Sqe, Target};
 mod cancels;
 mod chains;
 mod connections;
+mod direct;
 mod faults;
 mod files;
+mod names;
 mod polls;
 mod provided;
 mod time;
+mod timeouts;
 mod transfers;
 mod zero_copy;
 

@@ -163,6 +163,8 @@ impl Request {
                 let bytes = match &inode.node {
                     Node::Regular(content) => content.borrow().read(at, most),
                     Node::Directory(_) => return Err(libc::EISDIR),
+                    // Nobody can open one.
+                    Node::Link(_) => return Err(libc::EINVAL),
                     Node::Null => Vec::new(),
                     Node::Full => vec![0; most],
                 };
@@ -210,7 +212,7 @@ impl Request {
         let count = match &file.kind {
             Kind::Inode(inode) => match &inode.node {
                 Node::Regular(_) => self.write_file(file, offset, world)?,
-                Node::Directory(_) => return Err(libc::EBADF),
+                Node::Directory(_) | Node::Link(_) => return Err(libc::EBADF),
                 Node::Null => len_bytes,
                 Node::Full => return Err(libc::ENOSPC),
             },

@@ -161,6 +161,30 @@ impl World {
 
     /// Opens a descriptor with the lowest number that is free, as open(2) promises.
     pub(super) fn open(&mut self, kind: Kind, access: Access) -> Result<RawFd, i32> {
+        let file = self.new_file(kind, access);
+        self.number(file)
+    }
+
+    /// Opens a file where a submission says: as a descriptor if `index` is 0, else in a ring's table of files.
+    pub(super) fn install(
+        &mut self,
+        ring: RingNumber,
+        index: u32,
+        kind: Kind,
+        access: Access,
+    ) -> Result<i32, i32> {
+        let file = self.new_file(kind, access);
+        if index == 0 { self.number(file) } else { self.registered(ring)?.install(file, index) }
+    }
+
+    fn new_file(&mut self, kind: Kind, access: Access) -> Rc<OpenFile> {
+        self.last_file += 1;
+        let position = std::cell::Cell::new(0);
+        Rc::new(OpenFile { id: self.last_file, access, kind, position })
+    }
+
+    /// Gives a file the lowest number that is free.
+    pub(super) fn number(&mut self, file: Rc<OpenFile>) -> Result<RawFd, i32> {
         let mut number = 0;
         for &taken in self.descriptors.keys() {
             if taken != number {
@@ -171,10 +195,7 @@ impl World {
         if number >= MAX_DESCRIPTORS {
             return Err(libc::EMFILE);
         }
-        self.last_file += 1;
-        let position = std::cell::Cell::new(0);
-        let file = OpenFile { id: self.last_file, access, kind, position };
-        self.descriptors.insert(number, Rc::new(file));
+        self.descriptors.insert(number, file);
         Ok(self.first + number)
     }
 

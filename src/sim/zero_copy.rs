@@ -32,9 +32,15 @@ impl Request {
     }
 
     /// When it can complete at the earliest, in virtual time.
-    pub(super) fn due(&self) -> Duration {
+    ///
+    /// `posted` is how many completions were posted so far.
+    pub(super) fn due(&self, posted: u64) -> Duration {
         let read = self.notice.as_ref().and_then(|notice| notice.read.as_ref());
-        if read.is_some_and(Mark::is_passed) { Duration::ZERO } else { self.not_before }
+        if read.is_some_and(Mark::is_passed) {
+            return Duration::ZERO;
+        }
+        let out = self.is_settled() || self.until_posted.is_some_and(|count| posted >= count);
+        if out { self.not_before } else { self.not_before.max(self.until) }
     }
 
     /// What the completion that is about to be posted says beside its result.

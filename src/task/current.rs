@@ -6,6 +6,7 @@ use super::{
     executor::Executor,
     waker::{Remote, TaskId},
 };
+use crate::sync::thread_local;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Executor>>> = const { RefCell::new(None) };

@@ -121,6 +121,11 @@ impl Executor {
         self.has_ready()
     }
 
+    /// Tasks that have not ended.
+    pub(crate) fn tasks(&self) -> usize {
+        self.tasks.borrow().len()
+    }
+
     /// Whether a task or the main future waits to be polled.
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.borrow().is_empty() || self.main.is_queued() || self.remote.is_pending()

@@ -1,6 +1,8 @@
 //! What tasks promise, as ledgers of what happened in which order.
 
 mod aborts;
+#[cfg(loom)]
+mod loom;
 mod panics;
 mod shutdown;
 mod wakes;

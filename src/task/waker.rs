@@ -9,27 +9,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 
 use futures::task::ArcWake;
 
-use self::sync::{AtomicBool, Mutex, Ordering};
 use super::current;
-
-/// What a loom model has to replace, in one place.
-mod sync {
-    #[cfg(loom)]
-    pub(super) use loom::sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    };
-    #[cfg(not(loom))]
-    pub(super) use std::sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    };
-}
+use crate::sync::{AtomicBool, Mutex};
 
 /// Ends the home thread's sleep, or keeps its next sleep from beginning.
 ///

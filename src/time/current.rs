@@ -21,6 +21,11 @@ impl Timers {
         (self.clock)()
     }
 
+    /// How many have neither fired nor been removed.
+    pub(crate) fn count(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
     /// Until when the loop may sleep, as far as time is concerned.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.queue.borrow().next_deadline()

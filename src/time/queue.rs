@@ -61,6 +61,10 @@ impl Queue {
         self.timer(key).map(|timer| &mut timer.waker)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.heap.first().map(|entry| entry.deadline)
     }

@@ -1,0 +1,2 @@
+#[uring::main(entries = "many")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[uring::main]
+async fn main<T: Default>() {}

@@ -1,0 +1,2 @@
+#[uring::main]
+fn main() {}

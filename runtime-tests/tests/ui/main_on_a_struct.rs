@@ -1,0 +1,4 @@
+#[uring::main]
+struct Main;
+
+fn main() {}

@@ -1,0 +1,2 @@
+#[uring::main(entries)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[uring::main(threads = 4)]
+async fn main() {}

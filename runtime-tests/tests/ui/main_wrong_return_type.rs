@@ -1,0 +1,4 @@
+#[uring::main]
+async fn main() -> u64 {
+    "not a number"
+}

@@ -1,0 +1,4 @@
+#[uring::test]
+fn it_works() {}
+
+fn main() {}

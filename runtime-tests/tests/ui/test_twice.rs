@@ -1,0 +1,5 @@
+#[uring::test]
+#[test]
+async fn it_works() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[uring::test(timeout = 5)]
+async fn it_works() {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[uring::test]
+async fn it_works(runtime: &uring::Runtime) {}
+
+fn main() {}

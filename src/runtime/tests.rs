@@ -1,0 +1,4 @@
+//! The loop's parts together.
+
+#[cfg(loom)]
+mod loom;

@@ -1,0 +1,22 @@
+//! What threads share, by names that a loom model can replace: the standard library's, or loom's in tests under
+//! `--cfg loom`. The files that wake across threads take atomics, locks and thread-locals from here.
+//!
+//! Loom runs a model once for every order in which its threads can take turns at these types, and for every
+//! value that a load may then yield. `Arc` stays the standard library's, because `Waker` wants it so: its counts
+//! are not part of the models.
+
+#[cfg(all(test, loom))]
+mod modelled;
+#[cfg(test)]
+pub(crate) mod tests;
+
+#[cfg(all(test, loom))]
+pub(crate) use modelled::{AtomicBool, AtomicU8, Mutex, thread_local};
+#[cfg(not(all(test, loom)))]
+pub(crate) use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU8},
+    },
+    thread_local,
+};

@@ -1,0 +1,216 @@
+//! Wakers called by other threads while the home thread polls, aborts, reuses and ends: every order of it.
+
+use std::{cell::Cell, sync::Arc};
+
+use ::loom::sync::atomic::AtomicUsize;
+use ::loom::{sync::Mutex, thread};
+
+use super::super::waker::{Remote, TaskId, TaskWaker};
+use super::*;
+use crate::sync::tests::{Bell, in_every_order};
+
+impl Unpark for Bell {
+    fn unpark(&self) {
+        self.ring();
+    }
+}
+
+/// An executor, and the loop that runs it: it sleeps when nothing is ready.
+struct Home {
+    executor: Rc<Executor>,
+    bell: Arc<Bell>,
+    _entered: crate::task::Entered,
+}
+
+impl Home {
+    fn new() -> Home {
+        let bell = Bell::new();
+        let executor = Executor::new(bell.clone());
+        Home { _entered: enter(executor.clone()), executor, bell }
+    }
+
+    fn run_until(&self, done: impl Fn() -> bool) {
+        while !done() {
+            if !self.executor.run(64) {
+                if done() {
+                    return;
+                }
+                self.bell.wait();
+            }
+        }
+    }
+}
+
+/// Relaxed, so that nothing but the wakes makes it visible.
+fn raise(number: &AtomicUsize) {
+    number.fetch_add(1, Ordering::Relaxed);
+}
+
+fn spawn_waking(number: &Arc<AtomicUsize>, waker: &Waker) -> thread::JoinHandle<()> {
+    let (number, waker) = (Arc::clone(number), waker.clone());
+    thread::spawn(move || {
+        raise(&number);
+        waker.wake();
+    })
+}
+
+/// A task that waits for a number to reach its goal, with the waker of its first poll.
+fn counting(home: &Home, number: &Arc<AtomicUsize>, goal: usize) -> (JoinHandle<()>, Waker) {
+    let (wakers, number) = (Rc::new(RefCell::new(Vec::new())), Arc::clone(number));
+    let kept = wakers.clone();
+    let handle = home.executor.spawn(poll_fn(move |context| {
+        if kept.borrow().is_empty() {
+            kept.borrow_mut().push(context.waker().clone());
+        }
+        match number.load(Ordering::Relaxed) {
+            reached if reached >= goal => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }));
+    home.executor.run(64);
+    let waker = wakers.take().remove(0);
+    (handle, waker)
+}
+
+#[test]
+fn two_threads_wake_one_task_and_it_sees_what_both_wrote() {
+    in_every_order("one task, two wakes", Some(3), || {
+        let (home, number) = (Home::new(), Arc::new(AtomicUsize::new(0)));
+        let (handle, waker) = counting(&home, &number, 2);
+        let waking = [0, 1].map(|_| spawn_waking(&number, &waker));
+        drop(waker);
+        home.run_until(|| handle.is_finished());
+        for thread in waking {
+            thread.join().expect("a waking thread");
+        }
+    });
+}
+
+#[test]
+fn two_tasks_are_woken_by_a_thread_each() {
+    in_every_order("two tasks, a wake each", Some(3), || {
+        let home = Home::new();
+        let tasks = [0, 1].map(|_| {
+            let number = Arc::new(AtomicUsize::new(0));
+            let (handle, waker) = counting(&home, &number, 1);
+            (handle, spawn_waking(&number, &waker))
+        });
+        home.run_until(|| tasks.iter().all(|(handle, _)| handle.is_finished()));
+        for (_, waking) in tasks {
+            waking.join().expect("a waking thread");
+        }
+    });
+}
+
+#[test]
+fn a_waker_that_is_registered_while_the_other_side_looks_for_it_is_called() {
+    in_every_order("a wake beside its registration", Some(3), || {
+        let home = Home::new();
+        let shared = Arc::new((AtomicUsize::new(0), Mutex::new(None::<Waker>)));
+        let theirs = Arc::clone(&shared);
+        let waking = thread::spawn(move || {
+            raise(&theirs.0);
+            let waker = theirs.1.lock().expect("nobody panics with it").take();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        });
+        let handle = home.executor.spawn(poll_fn(move |context| {
+            let waker = context.waker().clone();
+            *shared.1.lock().expect("nobody panics with it") = Some(waker);
+            match shared.0.load(Ordering::Relaxed) {
+                0 => Poll::Pending,
+                _ => Poll::Ready(()),
+            }
+        }));
+        home.run_until(|| handle.is_finished());
+        waking.join().expect("the waking thread");
+    });
+}
+
+#[test]
+fn the_main_future_is_woken_and_sees_what_was_written() {
+    in_every_order("the main future", Some(3), || {
+        let (home, number) = (Home::new(), Arc::new(AtomicUsize::new(0)));
+        let waking = [0, 1].map(|_| spawn_waking(&number, &home.executor.main_waker()));
+        while number.load(Ordering::Relaxed) < 2 {
+            if !home.executor.take_main_woken() {
+                home.bell.wait();
+            }
+        }
+        for thread in waking {
+            thread.join().expect("a waking thread");
+        }
+    });
+}
+
+#[test]
+fn a_wake_after_the_abort_reaches_neither_the_task_nor_its_successor() {
+    in_every_order("a wake beside an abort", Some(3), || {
+        let (home, number) = (Home::new(), Arc::new(AtomicUsize::new(0)));
+        let (aborted, waker) = counting(&home, &number, usize::MAX);
+        let waking = spawn_waking(&number, &waker);
+        drop(waker);
+        aborted.abort();
+        // Takes the slot, and the waker as well if the thread is done with it.
+        let polls = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&polls);
+        let successor = home.executor.spawn(poll_fn(move |_| {
+            counted.set(counted.get() + 1);
+            Poll::<()>::Pending
+        }));
+        settle(&home.executor);
+        waking.join().expect("the waking thread");
+        settle(&home.executor);
+        assert_eq!((polls.get(), successor.is_finished()), (1, false));
+    });
+}
+
+#[test]
+fn a_waker_may_be_called_and_dropped_while_and_after_its_executor_ends() {
+    in_every_order("a wake beside the end", Some(3), || {
+        let (home, number) = (Home::new(), Arc::new(AtomicUsize::new(0)));
+        let (handle, waker) = counting(&home, &number, usize::MAX);
+        let waking =
+            [spawn_waking(&number, &waker), spawn_waking(&number, &home.executor.main_waker())];
+        home.executor.shutdown();
+        drop(home);
+        for thread in waking {
+            thread.join().expect("a waking thread");
+        }
+        waker.wake();
+        assert!(handle.is_finished());
+    });
+}
+
+#[test]
+fn the_remote_queue_yields_every_name_once_however_few_are_fetched_at_a_time() {
+    in_every_order("the remote queue", Some(3), || {
+        let bell = Bell::new();
+        let remote = Remote::new(bell.clone());
+        let waking = [0, 1].map(|index| {
+            let id = TaskId { index, generation: 7 };
+            let waker = TaskWaker::task(id, Arc::clone(&remote));
+            assert!(waker.take_queued(), "its spawn");
+            let waker = futures::task::waker(waker);
+            thread::spawn(move || {
+                waker.wake_by_ref();
+                waker.wake();
+            })
+        });
+        let mut fetched = std::collections::VecDeque::new();
+        while fetched.len() < 2 {
+            if remote.is_pending() {
+                remote.drain_into(&mut fetched, 1);
+            } else {
+                bell.wait();
+            }
+        }
+        for thread in waking {
+            thread.join().expect("a waking thread");
+        }
+        let mut names: Vec<usize> = fetched.iter().map(|id| id.index).collect();
+        names.sort_unstable();
+        assert_eq!((names, remote.is_pending()), (vec![0, 1], false));
+    });
+}
