@@ -1,24 +1,24 @@
 //! Copies a file: `cargo run --release --example copy -- FROM TO`.
 //!
-//! Four pieces are under way at a time, each being read or written: reading goes on while the kernel's worker
-//! writes. One piece at a time takes twice as long, and more than four bring nothing.
+//! The copying is one call, [`uring::fs::copy`]; around it this program keeps its promises: the destination is
+//! the old one or complete, and a long copy shows how far it is.
 
 mod destination;
 mod temporary;
 
-use std::cell::Cell;
 use std::error::Error;
 use std::ffi::OsString;
+use std::future::Future;
 use std::io::{self, Write};
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use futures::future::try_join_all;
+use futures::future::{Either, select};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use uring::buf::IoBuf;
 use uring::fs::{self, File};
-use uring::io::OpError;
+use uring::time::sleep;
 
 use destination::{destination, regular};
 use temporary::Temporary;
@@ -30,11 +30,11 @@ Usage: copy FROM TO
 
 TO appears, or is replaced, only when the copy is complete.";
 
-const PIECES: usize = 4;
-const PIECE_BYTES: usize = 1 << 20;
-
 /// Who is done sooner needs no progress bar.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often it is drawn.
+const REDRAW: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -69,57 +69,34 @@ fn run(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 async fn copy(from: &Path, to: &Path) -> Result<u64, Box<dyn Error>> {
-    // Looked at before it is opened: opening a pipe would wait for its writer.
-    regular(from, &fs::metadata(from).await?)?;
-    let source = File::open(from).await?;
-    let metadata = source.metadata().await?;
+    let metadata = fs::metadata(from).await?;
+    regular(from, &metadata)?;
     let to = &destination(to, &metadata).await?;
     let temporary = Temporary::create(to).await?;
+    let copy = fs::copy(from, temporary.path());
+    let copied = watched(copy, temporary.file(), metadata.len()).await?;
+    temporary.finish(&metadata, to).await?;
+    Ok(copied)
+}
 
-    let (next, copied) = (Cell::new(0), Cell::new(0));
-    let bar = ProgressBar::with_draw_target(Some(metadata.len()), ProgressDrawTarget::hidden());
+/// Shows how a file grows while it is written, if that takes long.
+async fn watched<T>(
+    writing: impl Future<Output = io::Result<T>>,
+    file: &File,
+    end: u64,
+) -> Result<T, Box<dyn Error>> {
+    let bar = ProgressBar::with_draw_target(Some(end), ProgressDrawTarget::hidden());
     bar.set_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec}")?);
-    let progress = |n: u64| {
-        copied.set(copied.get() + n);
+    let mut writing = pin!(writing);
+    loop {
+        if let Either::Left((written, _)) = select(writing.as_mut(), pin!(sleep(REDRAW))).await {
+            bar.finish_and_clear();
+            return Ok(written?);
+        }
         if bar.is_hidden() && bar.elapsed() > PATIENCE {
             // Remains hidden where this is no terminal.
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        bar.set_position(copied.get());
-    };
-    let piece = || copy_pieces((&source, from), (temporary.file(), to), &next, &progress);
-    let result = try_join_all((0..PIECES).map(|_| piece())).await;
-    bar.finish_and_clear();
-    result?;
-    temporary.finish(&metadata, to).await?;
-    Ok(copied.get())
-}
-
-/// Copies the next piece that nobody copies yet, again and again until the source ends.
-async fn copy_pieces(
-    (source, from): (&File, &Path),
-    (copy, to): (&File, &Path),
-    next: &Cell<u64>,
-    progress: &impl Fn(u64),
-) -> io::Result<()> {
-    let mut buf = Vec::with_capacity(PIECE_BYTES);
-    loop {
-        let mut at = next.get();
-        let end = at + PIECE_BYTES as u64;
-        next.set(end);
-        while at < end {
-            buf.clear();
-            let read = source.read_at(buf.slice(..(end - at) as usize), at).await;
-            let (n, part) =
-                read.map_err(|error| OpError::new("read", from.display(), error.into()))?;
-            if n == 0 {
-                return Ok(());
-            }
-            let written = copy.write_all_at(part.into_buf(), at).await;
-            (_, buf) =
-                written.map_err(|error| OpError::new("write", to.display(), error.into()))?;
-            at += n as u64;
-            progress(n as u64);
-        }
+        bar.set_position(file.metadata().await?.len());
     }
 }

@@ -57,6 +57,11 @@ impl Temporary {
     }
 
     /// What to write to.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The same, opened.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }

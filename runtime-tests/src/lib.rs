@@ -1,6 +1,7 @@
 //! What the tests of every situation share: running on every kernel, ledgers of events, temporary
 //! directories.
 
+pub mod alarm;
 pub mod ring;
 
 use std::cell::RefCell;
@@ -49,6 +50,7 @@ impl On {
 
     /// A runtime on this kernel with queues of a size of the test's choice.
     pub fn runtime_of(&self, entries: u32, cq_entries: u32) -> Runtime {
+        alarm::as_asked();
         let builder = Runtime::builder().entries(entries).cq_entries(cq_entries);
         self.on_this_kernel(builder).build().expect("a runtime")
     }
@@ -120,6 +122,7 @@ fn seeds() -> u64 {
 /// Every kernel there is here: Linux by each rung of the set-up ladder, and the simulated one by several
 /// seeds. Under Miri, which has no io_uring, the simulated one alone.
 pub fn kernels() -> Vec<On> {
+    alarm::as_asked();
     let rungs = if cfg!(miri) { 0 } else { 6 };
     let linux = (0..rungs).map(|rung| On::Linux { rung });
     let sim = (0..seeds()).map(|seed| On::Sim { seed, sim: Sim::new(seed) });
@@ -190,6 +193,7 @@ pub struct Watchdog(#[expect(dead_code, reason = "its end is the signal")] Sende
 impl Watchdog {
     /// One that waits for so long.
     pub fn new(limit: Duration) -> Watchdog {
+        alarm::as_asked();
         let (sender, receiver) = mpsc::channel::<()>();
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         std::thread::spawn(move || {
@@ -233,6 +237,7 @@ pub fn on_linux(test: impl Fn(&Runtime)) {
     if cfg!(miri) {
         return skipped("Miri has no io_uring");
     }
+    alarm::as_asked();
     let _place = Place("Linux".into());
     let runtime = On::Linux { rung: 0 }.runtime();
     test(&runtime);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uring::ring::{CancelKey, Cqe, Entry, Opcode, Ring, Setup, Sqe};
 
+use crate::alarm::uninterrupted;
 use crate::{Watchdog, skipped};
 
 /// What the cancel at the end carries; no test uses it.
@@ -99,7 +100,7 @@ impl BareRing {
     pub fn next_cqe(&mut self) -> Cqe {
         let mut cqes = [Cqe::default()];
         while self.ring.copy_cqes(&mut cqes) == 0 {
-            self.ring.submit_and_wait(1, None).expect("a wait");
+            uninterrupted(|| self.ring.submit_and_wait(1, None)).expect("a wait");
         }
         let [cqe] = cqes;
         if !cqe.more() {

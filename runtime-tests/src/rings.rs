@@ -7,6 +7,7 @@ use uring::ring::{
 };
 use uring::sim::Sim;
 
+use crate::alarm::{end_of, uninterrupted};
 use crate::skipped;
 
 /// A plain ring of Linux, without anything that the ladder adds; `None`, with the reason said, where there is
@@ -21,6 +22,7 @@ pub fn only(entries: u32, flags: SetupFlags) -> Option<Ring> {
 ///
 /// When it cannot be made though the kernel knows all its flags.
 pub fn made(setup: &Setup) -> Option<Ring> {
+    crate::alarm::as_asked();
     if cfg!(miri) {
         skipped("Miri has no io_uring");
         return None;
@@ -94,7 +96,7 @@ pub fn take_big(ring: &mut Ring, count: usize) -> Vec<BigCqe> {
     while all.len() < count {
         let missing = (count - all.len()) as u32;
         // Only one at a time: a place of a filler counts as a completion.
-        ring.submit_and_wait(missing.min(1), None).expect("a wait");
+        uninterrupted(|| ring.submit_and_wait(missing.min(1), None)).expect("a wait");
         all.extend(ring.drain());
     }
     all
@@ -117,11 +119,7 @@ pub fn in_a_child(test: impl FnOnce() -> bool) -> bool {
     unsafe {
         match libc::fork() {
             0 => libc::_exit(if test() { 0 } else { 1 }),
-            child => {
-                let mut status = 0;
-                assert_eq!(libc::waitpid(child, &mut status, 0), child);
-                status == 0
-            }
+            child => end_of(child) == 0,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use runtime_tests::rings::in_a_child;
-use runtime_tests::{On, Watchdog, one_turn, put};
+use runtime_tests::{On, Watchdog, alarm, one_turn, put};
 use uring::fd::Fd;
 use uring::{Runtime, op};
 
@@ -104,10 +104,7 @@ fn a_child_that_goes_on_with_the_loop_it_was_forked_in_is_told_and_does_not_hang
             // SAFETY: ends this process at once.
             unsafe { libc::_exit(if told { 0 } else { 1 }) };
         }
-        let mut status = -1;
-        // SAFETY: writes one integer.
-        assert_eq!(unsafe { libc::waitpid(child.get(), &mut status, 0) }, child.get());
-        assert_eq!((status, said.as_str()), (0, ""));
+        assert_eq!((alarm::end_of(child.get()), said.as_str()), (0, ""));
         assert_eq!(runtime.shutdown().leaked, 0);
     }
 }

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use runtime_tests::Watchdog;
 use runtime_tests::rings::made;
+use runtime_tests::{Watchdog, alarm};
 use uring::ring::Setup;
 
 #[test]
@@ -24,10 +24,7 @@ fn a_process_with_a_submission_thread_ends_whole() {
         // SAFETY: ends the child, whose ring is left as it is, with its thread awake.
         unsafe { libc::_exit(i32::from(ring.is_err())) }
     }
-    let mut status = -1;
-    // SAFETY: a child of ours, and a status that lives as long as the call.
-    let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
     // A process is awaited in vain as long as one of its threads runs.
-    assert_eq!((ended, status), (child, 0));
+    assert_eq!(alarm::end_of(child), 0);
     assert!(!std::path::Path::new(&format!("/proc/{child}")).exists(), "no thread is left");
 }

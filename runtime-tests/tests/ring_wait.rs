@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use runtime_tests::rings::{errno, everywhere, has, made, nop, only, taken};
-use runtime_tests::{pipe, skipped};
+use runtime_tests::{alarm, pipe, skipped};
 use uring::ring::{EnterFlags, Features, Ring, Setup, SetupFlags, Signals, Sqe, Target, WaitFor};
 use uring::sim::Sim;
 
@@ -40,6 +40,9 @@ fn a_wait_for_what_is_there_returns_at_once_with_the_count_of_submissions() {
 
 #[test]
 fn running_out_of_time_is_no_error_and_comes_no_sooner_than_asked() {
+    if alarm::ends_waits() {
+        return;
+    }
     for mut ring in everywhere(8, 16) {
         let start = ring.now();
         assert_eq!(ring.submit_and_wait(1, Some(SHORT)).expect("no error"), 0);
@@ -50,6 +53,9 @@ fn running_out_of_time_is_no_error_and_comes_no_sooner_than_asked() {
 
 #[test]
 fn a_wait_for_more_than_arrives_ends_in_time_with_what_there_is() {
+    if alarm::ends_waits() {
+        return;
+    }
     for mut ring in everywhere(8, 16) {
         nop(&mut ring, 1);
         ring.submit_and_wait(5, Some(SHORT)).expect("no error");
@@ -59,6 +65,9 @@ fn a_wait_for_more_than_arrives_ends_in_time_with_what_there_is() {
 
 #[test]
 fn no_time_at_all_is_a_look_and_no_wait() {
+    if alarm::ends_waits() {
+        return;
+    }
     let Some(mut ring) = linux() else { return };
     assert_eq!(ring.submit_and_wait(1, Some(Duration::ZERO)).expect("no error"), 0);
     nop(&mut ring, 1);
@@ -68,6 +77,9 @@ fn no_time_at_all_is_a_look_and_no_wait() {
 
 #[test]
 fn a_limit_of_centuries_is_a_limit_that_does_not_end_a_wait_early() {
+    if alarm::ends_waits() {
+        return;
+    }
     let Some(mut ring) = linux() else { return };
     nop(&mut ring, 1);
     ring.submit_and_wait(1, Some(Duration::MAX)).expect("one");
@@ -82,6 +94,9 @@ fn a_limit_of_centuries_is_a_limit_that_does_not_end_a_wait_early() {
 
 #[test]
 fn a_wait_until_a_time_ends_then_and_not_before() {
+    if alarm::ends_waits() {
+        return;
+    }
     let Some(mut ring) = linux() else { return };
     if !has(&ring, Features::MIN_TIMEOUT) {
         return;
@@ -95,6 +110,9 @@ fn a_wait_until_a_time_ends_then_and_not_before() {
 
 #[test]
 fn a_gathering_wait_is_content_with_one_when_its_time_is_over() {
+    if alarm::ends_waits() {
+        return;
+    }
     let Some(mut ring) = linux() else { return };
     if !has(&ring, Features::MIN_TIMEOUT) {
         return;
@@ -119,6 +137,9 @@ fn a_place_of_a_region_that_is_not_there_is_a_bad_address() {
 
 #[test]
 fn a_kernel_in_user_space_is_told_limits_and_no_more() {
+    if alarm::ends_waits() {
+        return;
+    }
     let mut ring = Setup::new(8).build_on(Sim::new(1).kernel()).expect("a ring");
     let wait = WaitFor::completions(1);
     ring.submit_and_wait_for(&wait.at_most(SHORT)).expect("a limit");
@@ -146,6 +167,9 @@ fn hold_back_and_raise(signal: i32) {
 
 #[test]
 fn a_signal_that_is_let_through_ends_a_wait_and_one_that_is_held_back_does_not() {
+    if alarm::ends_waits() {
+        return;
+    }
     let Some(mut ring) = linux() else { return };
     hold_back_and_raise(libc::SIGUSR2);
     let wait = WaitFor::completions(1).at_most(SHORT);

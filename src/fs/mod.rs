@@ -50,13 +50,16 @@ use crate::fd::Fd;
 use crate::io::OpError;
 use crate::op::{self, Op};
 
+mod copy;
 mod directories;
 mod file;
 mod metadata;
 mod names;
 mod open_options;
 mod positioned;
+mod transfer;
 
+pub use copy::copy;
 pub use directories::{create_dir, create_dir_all, remove_dir};
 pub use file::File;
 pub use metadata::{Metadata, metadata, symlink_metadata, try_exists};

@@ -239,7 +239,7 @@ fn advice(step: Step, errno: Option<i32>) -> String {
                 .into(),
         },
         (_, Some(libc::ENOMEM)) => "no memory for the ring, or RLIMIT_MEMLOCK is too small (kernels \
-             before 5.12 charge rings to it): raise `ulimit -l`, or ask for fewer entries"
+             before 5.12 charge rings to it, and so does 6.18): raise `ulimit -l`, or ask for fewer entries"
             .into(),
         (_, Some(libc::EMFILE | libc::ENFILE)) => {
             "no descriptor is left: raise RLIMIT_NOFILE (`ulimit -n`)".into()
