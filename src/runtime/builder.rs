@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Runtime;
 use crate::blocking::Pool;
+use crate::driver::Driver;
 use crate::pool::PoolSetup;
 use crate::ring::{Kernel, Ring, Setup, SetupError, WorkerLimits};
 
@@ -51,6 +52,7 @@ pub struct Builder {
     shutdown_limit: Duration,
     max_workers: WorkerLimits,
     max_blocking_threads: usize,
+    spin_limit: Duration,
 }
 
 impl Builder {
@@ -63,6 +65,7 @@ impl Builder {
             shutdown_limit: SHUTDOWN_LIMIT,
             max_workers: MAX_WORKERS,
             max_blocking_threads: MAX_BLOCKING_THREADS,
+            spin_limit: Duration::ZERO,
         }
     }
 
@@ -123,6 +126,18 @@ impl Builder {
         self
     }
 
+    /// How long the loop watches for completions before it sleeps, as long as its recent waits were short
+    /// (shorter than twice this, on the average). Off by default, as it takes time from whoever shares the
+    /// core.
+    ///
+    /// To be woken costs a thread, and whoever wakes it, more than a short wait: with 50 µs here, one client
+    /// that answers at once is served three times as fast, for less CPU time. With longer pauses between
+    /// its messages the loop stops spinning by itself. Less than the peers take to answer only costs.
+    pub fn spin_limit(mut self, spin_limit: Duration) -> Builder {
+        self.spin_limit = spin_limit;
+        self
+    }
+
     /// Runs on a kernel in user space instead of Linux.
     pub fn kernel(mut self, kernel: Box<dyn Kernel>) -> Builder {
         self.kernel = Some(kernel);
@@ -146,7 +161,8 @@ impl Builder {
         // A kernel that knows no limit, or a sandbox that forbids to set it, is no reason not to run.
         let _ = ring.limit_workers(self.max_workers);
         let blocking = Pool::new(self.max_blocking_threads, BLOCKING_IDLE_LIMIT);
-        Runtime::on(ring, blocking, self.buf_pool, self.shutdown_limit)
+        let driver = Driver::new(ring, self.spin_limit)?;
+        Ok(Runtime::on(driver, blocking, self.buf_pool, self.shutdown_limit))
     }
 }
 
