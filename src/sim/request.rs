@@ -245,13 +245,7 @@ impl Request {
             | Op::Rename { .. }
             | Op::Link { .. }
             | Op::MakeLink { .. } => self.name(world),
-            Op::Fsync => match &file()?.kind {
-                Kind::Inode(inode) if matches!(inode.node, Node::Null | Node::Full) => {
-                    Err(libc::EINVAL)
-                }
-                Kind::Inode(_) => done(0),
-                _ => Err(libc::EINVAL),
-            },
+            Op::Fsync => fsync(file()?),
             Op::Fallocate { keep_size, offset, len_bytes } => {
                 fallocate(world, file()?, *keep_size, *offset, *len_bytes)
             }
@@ -362,6 +356,13 @@ impl Request {
 
 fn opened(number: RawFd) -> Attempt {
     Ok(Some(Outcome::Done(number)))
+}
+
+fn fsync(file: &OpenFile) -> Attempt {
+    match &file.kind {
+        Kind::Inode(inode) if !matches!(inode.node, Node::Null | Node::Full) => done(0),
+        _ => Err(libc::EINVAL),
+    }
 }
 
 fn fallocate(
