@@ -14,6 +14,7 @@ use std::panic;
 use combinations::cells::all;
 use combinations::parts::ON_PURPOSE;
 use combinations::run::run;
+use runtime_tests::steps;
 
 /// Panics that cells make would fill the screen.
 fn hide_panics_on_purpose() {
@@ -29,29 +30,31 @@ fn hide_panics_on_purpose() {
 #[test]
 fn every_combination_of_end_kind_outcome_and_panic_has_its_ledger() {
     hide_panics_on_purpose();
-    let (mut done, mut failures) = (0, Vec::new());
+    // One in seven meets every end, kind, outcome and panic; Miri takes seconds for each.
+    let stride = steps(1, 7);
+    let (mut cells, mut done, mut failures) = (0, 0, Vec::new());
     let mut skipped = BTreeMap::<&str, usize>::new();
     for cell in all() {
-        match cell.reason_to_skip() {
-            Some(reason) => *skipped.entry(reason).or_default() += 1,
-            None => {
-                done += 1;
-                let (expected, found) = (cell.expected(), run(&cell));
-                if expected != found {
-                    failures
-                        .push(format!("{cell:?}\n  expected {expected:?}\n  found    {found:?}"));
-                }
-            }
+        if let Some(reason) = cell.reason_to_skip() {
+            *skipped.entry(reason).or_default() += 1;
+            continue;
+        }
+        cells += 1;
+        if cells % stride > 0 {
+            *skipped.entry("Miri is slow").or_default() += 1;
+            continue;
+        }
+        done += 1;
+        let (expected, found) = (cell.expected(), run(&cell));
+        if expected != found {
+            failures.push(format!("{cell:?}\n  expected {expected:?}\n  found    {found:?}"));
         }
     }
-    println!(
-        "{done} cells, {} failures, {} skipped:",
-        failures.len(),
-        skipped.values().sum::<usize>()
-    );
+    let skips: usize = skipped.values().sum();
+    println!("{done} cells, {} failures, {skips} skipped:", failures.len());
     for (reason, count) in skipped {
         println!("{count:5} because {reason}");
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(done > 300, "{done} cells");
+    assert!(done * stride > 300, "{done} cells");
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use runtime_tests::skipped;
 use uring::op::{InFlight, Nop, PollMulti, Shots};
 use uring::task::{AbortHandle, JoinHandle};
-use uring::{Runtime, fd::Fd, fs::File, net, time};
+use uring::{Runtime, fd::Fd, fs::File, net, pool, time};
 
 /// The messages are worded by the compiler, and differ from one version to the next. After a change on purpose,
 /// `TRYBUILD=overwrite cargo test -p runtime-tests --test contracts` writes them anew, to be read before they
@@ -48,5 +48,7 @@ fn what_belongs_to_a_runtime_stays_on_its_thread() {
     <File as StaysOnItsThread<_>>::stays();
     <net::TcpStream as StaysOnItsThread<_>>::stays();
     <net::TcpListener as StaysOnItsThread<_>>::stays();
+    <pool::BufPool as StaysOnItsThread<_>>::stays();
+    <pool::Leased as StaysOnItsThread<_>>::stays();
     <time::Sleep as StaysOnItsThread<_>>::stays();
 }

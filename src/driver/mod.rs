@@ -30,7 +30,7 @@ use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ring::{Cqe, Entry, Ring, SetupError, SqeFlags, Step};
 use crate::sys::syscall;
@@ -43,6 +43,7 @@ mod op;
 mod payload;
 mod retry;
 mod slots;
+mod spin;
 mod teardown;
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,7 @@ use inline::Inline;
 use payload::{Payload, Pool};
 use retry::Retry;
 use slots::{Action, Dropped, Polled, PolledShot, Settled, Slots, Token};
+use spin::Spin;
 use turn::{WakePoll, is_passing};
 
 /// How often a full submission queue is offered to the kernel before the operation fails, when the kernel
@@ -75,13 +77,16 @@ pub(crate) struct Driver {
     unpark: Arc<Unpark>,
     wake_poll: Cell<WakePoll>,
     retry: Cell<Retry>,
+    spin: Cell<Spin>,
     turning: Cell<bool>,
     inline: Inline,
 }
 
 impl Driver {
-    /// A driver on a ring made for this thread.
-    pub(crate) fn new(ring: Ring) -> Result<Rc<Driver>, SetupError> {
+    /// A driver on a ring made for this thread, which spins for `spin_limit` before it sleeps.
+    pub(crate) fn new(ring: Ring, spin_limit: Duration) -> Result<Rc<Driver>, SetupError> {
+        // The time of a kernel in user space stands still while nobody enters it.
+        let spin_limit = if ring.interrupt().is_some() { Duration::ZERO } else { spin_limit };
         let (unpark, wake_poll) = match ring.interrupt() {
             Some(kernel) => (Unpark::through_kernel(kernel), WakePoll::Unneeded),
             None => {
@@ -98,6 +103,7 @@ impl Driver {
             unpark: Arc::new(unpark),
             wake_poll: Cell::new(wake_poll),
             retry: Cell::default(),
+            spin: Cell::new(Spin::new(spin_limit)),
             turning: Cell::new(false),
             inline: Inline::default(),
         }))

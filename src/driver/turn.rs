@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Driver;
 use super::slots::{Action, Token};
@@ -88,19 +88,58 @@ impl Driver {
             }
             _ => None,
         };
-        let parked = limit.is_some() && self.unpark.park();
         let result = match limit {
-            Some(limit) if parked => ring.submit_and_wait(1, limit),
-            _ if ring.queued() > 0 || ring.needs_enter() => ring.submit_and_wait(0, None),
-            _ => Ok(0),
+            Some(limit) if self.spin.get().is_on() => self.spin_and_sleep(ring, limit),
+            Some(limit) => self.sleep(ring, limit),
+            None => hand_over(ring),
         };
-        if parked {
-            self.unpark.unparked();
-        }
         self.reap(ring);
         match result {
             Err(error) if !is_passing(&error) => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    fn sleep(&self, ring: &mut Ring, limit: Option<Duration>) -> io::Result<u32> {
+        if !self.unpark.park() {
+            return hand_over(ring);
+        }
+        let result = ring.submit_and_wait(1, limit);
+        self.unpark.unparked();
+        result
+    }
+
+    /// Watches the queue for a while, if waits were short of late, and sleeps only then.
+    fn spin_and_sleep(&self, ring: &mut Ring, limit: Option<Duration>) -> io::Result<u32> {
+        let mut spin = self.spin.get();
+        let (began, budget) = (ring.now(), spin.budget().min(limit.unwrap_or(Duration::MAX)));
+        let came = self.spin(ring, began, budget)?;
+        let rest = limit.map(|limit| limit.saturating_sub(budget));
+        let result = match rest {
+            _ if came => hand_over(ring),
+            Some(Duration::ZERO) if !budget.is_zero() => Ok(0),
+            _ => self.sleep(ring, rest),
+        };
+        spin.record(ring.now().saturating_duration_since(began));
+        self.spin.set(spin);
+        result
+    }
+
+    /// Submits, and watches for what a sleep would wait for; whether it came. A driver that spins counts as
+    /// running, so a thread that wakes it makes no system call.
+    fn spin(&self, ring: &mut Ring, began: Instant, budget: Duration) -> io::Result<bool> {
+        if budget.is_zero() {
+            return Ok(false);
+        }
+        hand_over(ring)?;
+        loop {
+            if ring.ready() > 0 || ring.needs_enter() || self.unpark.take_notice() {
+                return Ok(true);
+            }
+            if ring.now().saturating_duration_since(began) >= budget {
+                return Ok(false);
+            }
+            std::hint::spin_loop();
         }
     }
 
@@ -206,6 +245,11 @@ impl Driver {
             }
         }
     }
+}
+
+/// Submits what is queued and fetches what the kernel holds back, if there is either.
+fn hand_over(ring: &mut Ring) -> io::Result<u32> {
+    if ring.queued() > 0 || ring.needs_enter() { ring.submit_and_wait(0, None) } else { Ok(0) }
 }
 
 /// Errors of `enter` that pass when completions are taken, a signal was handled or memory is free again.

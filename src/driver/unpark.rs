@@ -74,6 +74,16 @@ impl Unpark {
         parked.is_ok()
     }
 
+    /// Whether somebody has called `unpark` since the last sleep; they need not be told of again.
+    pub(super) fn take_notice(&self) -> bool {
+        // A load alone while there is nothing: this is asked millions of times a second.
+        let notified = self.word.load(Ordering::Relaxed) == NOTIFIED;
+        if notified {
+            self.unparked();
+        }
+        notified
+    }
+
     /// The sleep is over, or did not begin.
     pub(crate) fn unparked(&self) {
         // A swap, not a store: it acquires what the last `unpark`, whose word it overwrites, has released.
@@ -135,5 +145,15 @@ mod tests {
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
         unpark.unparked();
         assert!(unpark.park());
+    }
+
+    #[test]
+    fn a_driver_that_looks_for_itself_is_not_signalled_and_takes_notice_once() {
+        let (count, unpark) = counted();
+        assert!(!unpark.take_notice());
+        unpark.unpark();
+        assert!(unpark.take_notice());
+        assert!(!unpark.take_notice() && unpark.park());
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
     }
 }

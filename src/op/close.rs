@@ -78,7 +78,7 @@ mod tests {
     fn a_close_that_never_reaches_the_kernel_closes_all_the_same() {
         let sim = Sim::new(0);
         let ring = Setup::new(2).build_on(sim.kernel()).expect("a ring");
-        let driver = Driver::new(ring).expect("a driver");
+        let driver = Driver::new(ring, Duration::ZERO).expect("a driver");
         driver.shutdown(Duration::ZERO);
         let (reader, writer) = sim.pipe();
         // SAFETY: the simulation has just made them, for us alone.

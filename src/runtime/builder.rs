@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Runtime;
 use crate::blocking::Pool;
+use crate::driver::Driver;
 use crate::pool::PoolSetup;
 use crate::ring::{CpuSet, Kernel, Ring, Setup, SetupError, WorkerLimits};
 
@@ -53,6 +54,7 @@ pub struct Builder {
     max_blocking_threads: usize,
     worker_cpus: Option<CpuSet>,
     inline_limit_bytes: Option<usize>,
+    spin_limit: Duration,
 }
 
 impl Builder {
@@ -67,6 +69,7 @@ impl Builder {
             max_blocking_threads: MAX_BLOCKING_THREADS,
             worker_cpus: None,
             inline_limit_bytes: None,
+            spin_limit: Duration::ZERO,
         }
     }
 
@@ -152,6 +155,18 @@ impl Builder {
         self
     }
 
+    /// How long the loop watches for completions before it sleeps, as long as its recent waits were short
+    /// (shorter than twice this, on the average). Off by default, as it takes time from whoever shares the
+    /// core.
+    ///
+    /// To be woken costs a thread, and whoever wakes it, more than a short wait: with 50 µs here, one client
+    /// that answers at once is served three times as fast, for less CPU time. With longer pauses between
+    /// its messages the loop stops spinning by itself. Less than the peers take to answer only costs.
+    pub fn spin_limit(mut self, spin_limit: Duration) -> Builder {
+        self.spin_limit = spin_limit;
+        self
+    }
+
     /// Runs on a kernel in user space instead of Linux.
     pub fn kernel(mut self, kernel: Box<dyn Kernel>) -> Builder {
         self.kernel = Some(kernel);
@@ -177,11 +192,12 @@ impl Builder {
         let cpus = self.worker_cpus.map_or_else(CpuSet::of_thread, Ok);
         let bound = cpus.and_then(|cpus| ring.bind_workers(&cpus)).ok();
         let blocking = Pool::new(self.max_blocking_threads, BLOCKING_IDLE_LIMIT);
-        let mut runtime = Runtime::on(ring, blocking, self.buf_pool, self.shutdown_limit)?;
-        runtime.bound_workers = bound;
+        let driver = Driver::new(ring, self.spin_limit)?;
         if let Some(limit_bytes) = self.inline_limit_bytes {
-            runtime.driver.allow_inline_calls(limit_bytes);
+            driver.allow_inline_calls(limit_bytes);
         }
+        let mut runtime = Runtime::on(driver, blocking, self.buf_pool, self.shutdown_limit);
+        runtime.bound_workers = bound;
         Ok(runtime)
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::blocking::Pool;
 use crate::driver::{Driver, Unpark, Wait};
 use crate::pool::{BufPool, DefaultPool, PoolSetup, PoolStats};
-use crate::ring::{Ring, SetupError, SetupReport, WorkerAffinity};
+use crate::ring::{SetupError, SetupReport, WorkerAffinity};
 use crate::task::{self, Executor, JoinHandle};
 use crate::time::Timers;
 
@@ -84,19 +84,18 @@ impl Runtime {
     }
 
     fn on(
-        ring: Ring,
+        driver: Rc<Driver>,
         blocking: Pool,
         buf_pool: PoolSetup,
         shutdown_limit: Duration,
-    ) -> Result<Runtime, SetupError> {
-        let driver = Driver::new(ring)?;
+    ) -> Runtime {
         let unpark: Arc<dyn task::Unpark> = driver.unpark();
         let executor = Executor::new(unpark);
         let clock = Rc::clone(&driver);
         let timers = Timers::new(Box::new(move || clock.now()));
         let (blocking, buf_pool) = (Rc::new(blocking), DefaultPool::new(buf_pool));
         let bound_workers = None;
-        Ok(Runtime { driver, executor, timers, blocking, buf_pool, shutdown_limit, bound_workers })
+        Runtime { driver, executor, timers, blocking, buf_pool, shutdown_limit, bound_workers }
     }
 
     /// Runs `main` to its end, and meanwhile every task that was spawned.

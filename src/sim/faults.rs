@@ -45,6 +45,12 @@ pub enum Fault {
     FailedCancel,
     /// A multishot operation ends with a good result.
     MultishotEnd,
+    /// An operation finds no provided buffer, and ends with `ENOBUFS`. Happens at any rate, and only then:
+    /// where a program has provided some, Linux takes one.
+    NoBuffers,
+    /// The notification of a zero-copy send comes up to a minute after its result, as when a peer does not
+    /// acknowledge.
+    LateNotice,
     /// An operation takes up to a second of virtual time.
     Stall,
     /// The clock leaps forward by up to 16 s, as if the machine had been suspended.
@@ -53,7 +59,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Fault; 16] = [
+    pub const ALL: [Fault; 18] = [
         Fault::ShortRead,
         Fault::ShortWrite,
         Fault::Interrupted,
@@ -68,6 +74,8 @@ impl Fault {
         Fault::LateCancel,
         Fault::FailedCancel,
         Fault::MultishotEnd,
+        Fault::NoBuffers,
+        Fault::LateNotice,
         Fault::Stall,
         Fault::ClockJump,
     ];
@@ -114,6 +122,7 @@ impl Faults {
             .with(Fault::LateCancel, 200)
             .with(Fault::FailedCancel, 200)
             .with(Fault::MultishotEnd, 100)
+            .with(Fault::LateNotice, 100)
             .with(Fault::Stall, 30)
             .with(Fault::ClockJump, 2)
     }
@@ -239,6 +248,11 @@ pub(super) fn errnos(op: &Op, file: Option<&Rc<OpenFile>>) -> &'static [i32] {
         Op::Fsync => &[libc::EIO, libc::ENOSPC, libc::EDQUOT],
         Op::Fallocate { .. } => &[libc::EIO, libc::ENOSPC],
         Op::Truncate { .. } => &[libc::EIO],
+        Op::Unlink { .. } | Op::Rename { .. } => &[libc::EIO, libc::ENOMEM],
+        Op::MakeDirectory { .. } | Op::Link { .. } | Op::MakeLink { .. } => {
+            &[libc::EDQUOT, libc::ENOMEM, libc::ENOSPC]
+        }
+        Op::InstallFd => &[libc::EMFILE, libc::ENFILE],
         Op::Statx { .. } => &[libc::ENOMEM],
         _ => &[],
     }

@@ -345,6 +345,9 @@ impl Requests {
         let flags = SqeFlags::from_bits_retain(request.sqe().flags);
         let user_data = request.sqe().user_data;
         let is_timeout = matches!(request.op(), Op::Timeout(_));
+        if result == -libc::ENOBUFS && request.selects().is_some() {
+            world.note_fault(Fault::NoBuffers);
+        }
         let failed = request.has_failed(result);
         let hides = flags.contains(SqeFlags::CQE_SKIP_SUCCESS);
         let mut said = request.say();

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::faults::Fault;
 use super::flow::Mark;
 use super::op::Op;
 use super::request::Request;
@@ -16,6 +17,8 @@ use crate::sys::abi::{CqeFlags, NOTIF_USAGE_ZC_COPIED};
 
 /// The latest that a peer lets go of the bytes.
 const MAX_NOTICE_NANOS: u64 = 1_000_000_000;
+/// As [`MAX_NOTICE_NANOS`], for a peer that is out of order.
+const LATE_NOTICE_NANOS: u64 = 60_000_000_000;
 /// The latest that a copy is made.
 const SOON_NANOS: u64 = 1000;
 
@@ -57,7 +60,12 @@ impl Request {
         let waits = !self.sent.is_empty() && world.random.one_in(2);
         let endpoint = self.file().and_then(|file| file.socket().ok()).and_then(|it| it.endpoint());
         let read = endpoint.filter(|_| waits).map(|endpoint| endpoint.mark());
-        let most = if waits { MAX_NOTICE_NANOS } else { SOON_NANOS };
+        let late = !self.sent.is_empty() && world.strikes(Fault::LateNotice);
+        let (read, most) = match (late, waits) {
+            (true, _) => (None, LATE_NOTICE_NANOS),
+            (false, true) => (read, MAX_NOTICE_NANOS),
+            (false, false) => (read, SOON_NANOS),
+        };
         self.not_before = world.now() + Duration::from_nanos(world.random.up_to(most));
         self.notice = Some(Notice { read });
         true

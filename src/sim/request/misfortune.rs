@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::{Outcome, Request};
 use crate::sim::faults::{self, Fault};
+use crate::sim::op::Op;
 use crate::sim::world::{Kind, OpenFile, World};
 
 impl Request {
@@ -35,6 +36,11 @@ impl Request {
         outcome
     }
 
+    fn is_direct(&self) -> bool {
+        let makes = matches!(self.op, Op::Open { .. } | Op::Accept { .. } | Op::Socket { .. });
+        makes && self.sqe().splice_fd != 0
+    }
+
     /// An errno to end with instead of doing anything.
     fn misfortune(&mut self, world: &mut World) -> Option<i32> {
         let file = self.file.as_ref();
@@ -53,6 +59,10 @@ impl Request {
         if errnos.is_empty() || !world.strikes(Fault::Errno) {
             return None;
         }
-        world.faults.one_of(errnos)
+        let errno = world.faults.one_of(errnos);
+        // A registered file takes no number of the process.
+        errno.map(
+            |errno| if self.is_direct() && errno == libc::EMFILE { libc::ENFILE } else { errno },
+        )
     }
 }
