@@ -83,6 +83,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("op/socket.rs", "socket(2) returns a new descriptor"),
     ("op/read.rs", "read(2) fills as many bytes as it returns"),
     ("op/recv.rs", "recv(2) fills as many bytes as it returns"),
+    (
+        "task/raw/",
+        "a task in one allocation: the parts that never leave the thread are touched there alone",
+    ),
     ("op/recv_leased.rs", "a completion of an operation is about the pool that it selected from"),
     ("pool/mod.rs", "the take contract, passed on"),
     ("sim/mod.rs", "implements a kernel"),

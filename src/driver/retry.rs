@@ -26,6 +26,11 @@ impl Retry {
         self.at = self.at.or(Some(now + self.pause));
     }
 
+    /// Whether there is something to try again, some time.
+    pub(super) fn is_scheduled(&self) -> bool {
+        self.at.is_some()
+    }
+
     /// Whether it is time to. Asks for the time only if there is something to try.
     pub(super) fn is_due(&self, now: impl FnOnce() -> Instant) -> bool {
         self.at.is_some_and(|at| at <= now())

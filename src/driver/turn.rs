@@ -57,6 +57,9 @@ impl Driver {
     }
 
     fn try_turn(&self, wait: Wait) -> io::Result<()> {
+        if wait == Wait::No && self.has_nothing_to_do() {
+            return Ok(());
+        }
         let _turning = self.begin_turn();
         // What a panic in the last turn left undone, and what came while a submission waited for room. It may
         // wake tasks, which would not want us to sleep.
@@ -98,6 +101,24 @@ impl Driver {
             Err(error) if !is_passing(&error) => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a turn that does not sleep would do nothing. A handful of loads: turns come after every few polls
+    /// of tasks that never wait for the kernel.
+    fn has_nothing_to_do(&self) -> bool {
+        let ring = self.ring.borrow();
+        let ring_is_quiet = ring.as_ref().is_none_or(|ring| {
+            ring.is_in_its_process()
+                && ring.queued() == 0
+                && ring.ready() == 0
+                && !ring.needs_enter()
+        });
+        ring_is_quiet
+            && self.actions.borrow().is_empty()
+            && !self.turning.get()
+            && !matches!(self.wake_poll.get(), WakePoll::Disarmed { .. })
+            && !self.slots.borrow().has_cancels()
+            && !self.retry.get().is_scheduled()
     }
 
     fn sleep(&self, ring: &mut Ring, limit: Option<Duration>) -> io::Result<u32> {

@@ -11,12 +11,14 @@ mod modelled;
 pub(crate) mod tests;
 
 #[cfg(all(test, loom))]
-pub(crate) use modelled::{AtomicBool, AtomicU8, Mutex, thread_local};
+pub(crate) use modelled::{
+    AtomicBool, AtomicI64, AtomicU8, Mutex, MutexGuard, fence, thread_local,
+};
 #[cfg(not(all(test, loom)))]
 pub(crate) use std::{
     sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicU8},
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicI64, AtomicU8, fence},
     },
     thread_local,
 };

@@ -1,8 +1,8 @@
 //! The stand-ins for a model.
 
 pub(crate) use loom::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicU8},
+    Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicI64, AtomicU8, fence},
 };
 
 /// Loom's thread-locals are initialized lazily alone, and belong to the model's threads: all of them run on one

@@ -2,8 +2,8 @@
 //!
 //! [`spawn`] hands a future to the runtime of this thread and returns a [`JoinHandle`], a future
 //! for its output. Neither the future nor the output needs to be `Send`: both live and die on the
-//! thread that spawned them. Only wakers travel, and a waker holds a task's name, not the task
-//! (see `waker.rs`), so no future is ever dropped on a foreign thread.
+//! thread that spawned them. Only wakers travel, and on a foreign thread a waker touches nothing of a task
+//! but a flag and a count (see `raw.rs`), so no future is ever dropped there.
 //!
 //! What this layer promises:
 //!
@@ -16,11 +16,10 @@
 //! What it refuses to know: operations, rings, time. It is driven by whoever calls
 //! `Executor::run` and is told how to wake that thread by an `Unpark`.
 
-#![forbid(unsafe_code)]
-
 mod current;
 mod executor;
 mod join;
+mod raw;
 #[cfg(test)]
 mod tests;
 mod waker;

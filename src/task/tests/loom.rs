@@ -5,7 +5,6 @@ use std::{cell::Cell, sync::Arc};
 use ::loom::sync::atomic::AtomicUsize;
 use ::loom::{sync::Mutex, thread};
 
-use super::super::waker::{Remote, TaskId, TaskWaker};
 use super::*;
 use crate::sync::tests::{Bell, in_every_order};
 
@@ -184,33 +183,53 @@ fn a_waker_may_be_called_and_dropped_while_and_after_its_executor_ends() {
 }
 
 #[test]
-fn the_remote_queue_yields_every_name_once_however_few_are_fetched_at_a_time() {
+fn more_calls_than_one_run_fetches_are_each_served_once() {
     in_every_order("the remote queue", Some(3), || {
-        let bell = Bell::new();
-        let remote = Remote::new(bell.clone());
-        let waking = [0, 1].map(|index| {
-            let id = TaskId { index, generation: 7 };
-            let waker = TaskWaker::task(id, Arc::clone(&remote));
-            assert!(waker.take_queued(), "its spawn");
-            let waker = futures::task::waker(waker);
+        let home = Home::new();
+        let polls = [0, 1].map(|_| {
+            let (polls, number) = (Rc::new(Cell::new(0)), Arc::new(AtomicUsize::new(0)));
+            let counted = polls.clone();
+            let kept = Rc::new(RefCell::new(None));
+            let keeps = kept.clone();
+            drop(home.executor.spawn(poll_fn(move |context| {
+                counted.set(counted.get() + 1);
+                keeps.borrow_mut().get_or_insert_with(|| context.waker().clone());
+                Poll::<()>::Pending
+            })));
+            home.executor.run(64);
+            let waker = kept.borrow().clone().expect("it was polled");
+            (polls, spawn_waking(&number, &waker))
+        });
+        home.run_until(|| polls.iter().all(|(polls, _)| polls.get() == 2));
+        for (_, waking) in polls {
+            waking.join().expect("a waking thread");
+        }
+        assert!(!home.executor.has_ready());
+    });
+}
+
+/// Counts its drops, on whichever thread: the memory of a task is freed once, after everybody is done with it.
+#[test]
+fn the_last_of_wakers_here_and_there_frees_the_task_once() {
+    in_every_order("the last waker", Some(2), || {
+        let (home, number) = (Home::new(), Arc::new(AtomicUsize::new(0)));
+        let (handle, waker) = counting(&home, &number, 1);
+        let waking = [0, 1].map(|_| {
+            let (number, waker) = (Arc::clone(&number), waker.clone());
             thread::spawn(move || {
-                waker.wake_by_ref();
-                waker.wake();
+                let another = waker.clone();
+                drop(waker);
+                raise(&number);
+                another.wake_by_ref();
+                drop(another);
             })
         });
-        let mut fetched = std::collections::VecDeque::new();
-        while fetched.len() < 2 {
-            if remote.is_pending() {
-                remote.drain_into(&mut fetched, 1);
-            } else {
-                bell.wait();
-            }
-        }
+        home.run_until(|| handle.is_finished());
+        drop(handle);
+        drop(home);
+        drop(waker);
         for thread in waking {
             thread.join().expect("a waking thread");
         }
-        let mut names: Vec<usize> = fetched.iter().map(|id| id.index).collect();
-        names.sort_unstable();
-        assert_eq!((names, remote.is_pending()), (vec![0, 1], false));
     });
 }

@@ -86,19 +86,58 @@ fn more_wakes_from_other_threads_than_one_run_fetches_are_all_served() {
 }
 
 #[test]
-fn a_wake_that_arrives_after_the_abort_does_not_poll_the_task_that_took_slot_and_waker() {
+fn a_wake_that_arrives_after_the_abort_does_not_poll_the_task_that_took_the_slot() {
     let (executor, _) = executor();
     let wakers = Rc::new(RefCell::new(Vec::new()));
     let aborted = executor.spawn(forever(&wakers));
     settle(&executor);
     let waker = wakers.take().remove(0);
-    let place = waker.data() as usize;
     thread::spawn(move || waker.wake()).join().unwrap();
     aborted.abort();
     let successor = executor.spawn(forever(&wakers));
     settle(&executor);
     assert_eq!((wakers.borrow().len(), successor.is_finished()), (1, false));
-    assert_eq!(wakers.borrow()[0].data() as usize, place, "a waker that nobody kept is used again");
+}
+
+/// Everybody who can be the last to let a task go, in every order, the executor included.
+#[test]
+fn a_task_is_freed_once_whoever_lets_it_go_last() {
+    for order in 0..24 {
+        let (executor, unparks) = executor();
+        let entered = enter(executor.clone());
+        let wakers = Rc::new(RefCell::new(Vec::new()));
+        let output = Rc::new(());
+        let (kept, given) = (wakers.clone(), output.clone());
+        let handle = executor.spawn(async move {
+            poll_fn(move |cx| {
+                kept.borrow_mut().push(cx.waker().clone());
+                if kept.borrow().len() == 2 { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            given
+        });
+        settle(&executor);
+        wakers.borrow()[0].wake_by_ref();
+        if order % 2 == 0 {
+            settle(&executor);
+        }
+        let here = wakers.take().remove(0);
+        let there = here.clone();
+        let mut steps: Vec<Box<dyn FnOnce()>> = vec![
+            Box::new(move || drop(handle)),
+            Box::new(move || drop((entered, executor))),
+            Box::new(move || here.wake_by_ref()),
+            Box::new(move || thread::spawn(move || there.wake_by_ref()).join().unwrap()),
+        ];
+        let mut left = order;
+        while !steps.is_empty() {
+            let next = left % steps.len();
+            left /= steps.len();
+            steps.remove(next)();
+        }
+        assert_eq!(Rc::strong_count(&output), 1);
+        assert_eq!(Arc::strong_count(&unparks), 1);
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! An echo server under measurement: a process of its own, on a core of its own.
+//! A contender that serves, under measurement: a process of its own, on a core of its own.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ pub(crate) struct Server {
     _stdout: BufReader<ChildStdout>,
 }
 
+/// What came of starting one.
+pub(crate) enum Started {
+    Serving(Server),
+    /// It cannot serve, and says why.
+    Lacks(String),
+}
+
 impl Server {
-    /// Starts `program --listen 127.0.0.1:0` on `core`, and reads where it listens: the last word
-    /// of its first line.
-    pub(crate) fn start(program: &Path, core: usize) -> io::Result<Self> {
-        // taskset(1) executes the program in its own place: the process id stays the same.
-        let mut process = Command::new("taskset")
-            .args(["-c", &core.to_string()])
-            .arg(program)
-            .args(["--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()?;
+    /// Starts a contender, and reads where it listens: the last word of its first line.
+    pub(crate) fn start(mut command: Command) -> io::Result<Started> {
+        let mut process = command.stdout(Stdio::piped()).spawn()?;
         let stdout = process.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
@@ -33,11 +33,23 @@ impl Server {
         let Some(addr) = line.split_whitespace().last().and_then(|word| word.parse().ok()) else {
             process.kill()?;
             process.wait()?;
-            let message = format!("{} printed no address but {line:?}", program.display());
-            return Err(io::Error::other(message));
+            let reason = line.trim().strip_prefix("lacks ").unwrap_or("it printed no address");
+            return Ok(Started::Lacks(reason.to_owned()));
         };
         let cpu_clock = cpu_clock_of(process.id())?;
-        Ok(Self { process, addr, cpu_clock, _stdout: stdout })
+        Ok(Started::Serving(Self { process, addr, cpu_clock, _stdout: stdout }))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Memory of its own that is in memory: what is shared with files does not count. proc_pid_status(5)
+    pub(crate) fn resident_bytes(&self) -> io::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        number.map(|kib| kib << 10).ok_or_else(|| io::Error::other("no RssAnon in its status"))
     }
 
     pub(crate) fn addr(&self) -> SocketAddr {

@@ -44,8 +44,16 @@ impl Poller {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Waits until a socket is readable; nothing is ready after `limit`.
-    pub(crate) fn wait(&self, limit: Duration) -> io::Result<Ready> {
+    /// Waits until a socket is readable; an error when none is for `limit`.
+    pub(crate) fn wait_some(&self, limit: Duration) -> io::Result<Ready> {
+        let ready = self.wait(limit)?;
+        if ready.len == 0 {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the server answers nobody"));
+        }
+        Ok(ready)
+    }
+
+    fn wait(&self, limit: Duration) -> io::Result<Ready> {
         let mut ready = Ready { events: [libc::epoll_event { events: 0, u64: 0 }; BATCH], len: 0 };
         // SAFETY: epoll_wait(2) writes at most `BATCH` events, which is the length of the array.
         let count = unsafe {
