@@ -167,6 +167,7 @@ impl Runtime {
             tasks: self.executor.tasks(),
             strange_completions: self.driver.strangers(),
             blocking_threads: self.blocking.threads(),
+            zero_copy_copied: self.driver.copied(),
             buf_pool: self.buf_pool.made().map(BufPool::stats),
         }
     }
@@ -239,6 +240,8 @@ pub struct Metrics {
     pub strange_completions: u64,
     /// Threads for calls that block, idle ones included; see [`spawn_blocking`](crate::spawn_blocking).
     pub blocking_threads: usize,
+    /// Zero-copy sends that were copied after all, as over the loopback interface; known since Linux 6.2.
+    pub zero_copy_copied: u64,
     /// The runtime's own [pool](crate::pool) of buffers; none before it was first used.
     pub buf_pool: Option<PoolStats>,
 }
