@@ -1,8 +1,11 @@
 //! The stand-ins for a model.
 
-pub(crate) use loom::sync::{
-    Mutex, MutexGuard,
-    atomic::{AtomicBool, AtomicI64, AtomicU8, fence},
+pub(crate) use loom::{
+    cell::Cell,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicI64, AtomicU8, fence},
+    },
 };
 
 /// Loom's thread-locals are initialized lazily alone, and belong to the model's threads: all of them run on one
