@@ -144,6 +144,7 @@ fn a_buffer_dropped_after_the_completion_is_freed_at_once() {
     });
 }
 
+/// `req_18`
 #[test]
 fn a_drop_does_not_enter_the_kernel() {
     on_every_kernel(|runtime, on| {
@@ -268,6 +269,7 @@ fn a_late_open_is_closed() {
     });
 }
 
+/// `req_8`
 #[test]
 fn a_descriptor_stays_open_until_the_last_operation_on_it_is_done() {
     on_every_kernel(|runtime, on| {

@@ -2,7 +2,8 @@
 //! that the kernel may use, and forgetting it leaks.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -40,6 +41,29 @@ impl<T: Op> InFlight<T> {
         }
         self
     }
+
+    /// Waits for the result alone, while what was lent stays with the kernel; awaiting the operation itself
+    /// waits for both. They differ for zero-copy sends, whose memory is free again only after a notification.
+    ///
+    /// Asked again, it says the same.
+    ///
+    /// # Errors
+    ///
+    /// That of the operation.
+    ///
+    /// # Panics
+    ///
+    /// When the operation was awaited before.
+    pub async fn result(&mut self) -> io::Result<u32> {
+        let Some((driver, token)) = &self.named else {
+            panic!("an operation was asked for its result after it had yielded it");
+        };
+        let known = poll_fn(|context| match driver.poll_result(*token, context.waker()) {
+            Some(cqe) => Poll::Ready(cqe),
+            None => Poll::Pending,
+        });
+        known.await.result()
+    }
 }
 
 impl<T: Op> Future for InFlight<T> {
@@ -49,11 +73,11 @@ impl<T: Op> Future for InFlight<T> {
         let Some((driver, token)) = &self.named else {
             panic!("an operation was polled after it had yielded its result");
         };
-        let Some((op, cqe)) = driver.poll::<T>(*token, context.waker()) else {
+        let Some((op, end)) = driver.poll::<T>(*token, context.waker()) else {
             return Poll::Pending;
         };
         self.named = None;
-        Poll::Ready(op.complete(Completion::new(cqe)))
+        Poll::Ready(op.complete(Completion::new(end)))
     }
 }
 

@@ -9,8 +9,11 @@
 //!    completion without `F_MORE` for its token was reaped. (Exception: the shots of a [`MultiOp`] see it by
 //!    shared reference. That is sound because a [`MultiSqe`](crate::ring::MultiSqe) lends no memory beyond the
 //!    submission itself: with interior mutability, `shot` could free what was lent by shared reference.)
-//! 2. Only [`Driver::submit`] and [`Driver::submit_multi`] push submissions that lend memory, and only from
-//!    rule 1's blocks. Internal submissions (cancels, the wake-up poll) lend nothing.
+//! 2. Only [`Driver::submit`], [`Driver::submit_multi`] and [`Driver::submit_chain`] push submissions that lend
+//!    memory, and only from rule 1's blocks. Internal submissions (cancels, the wake-up poll) lend nothing. The
+//!    parts of a chain are operations with a slot each: what ties them is when the kernel starts them, and no
+//!    part is lent anything of another. All are prepared before the first is pushed, so that a `prepare` that
+//!    panics leaves none behind.
 //! 3. A slot is freed only after its final completion. So a token in the kernel's hands always names a live
 //!    slot.
 //! 4. If teardown gives up, payloads and ring are leaked together.
@@ -21,7 +24,7 @@
 //! Rules 1 to 4 are soundness; 5 and 6 keep the driver from panicking. A failure to submit is a completion
 //! with an errno: `submit` is infallible, buffers always come back, and operations have one error path.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
@@ -32,12 +35,14 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::ring::{Cqe, Entry, Ring, SetupError, SqeFlags, Step};
+use crate::ring::{Cqe, Entry, Link, Ring, SetupError, SqeFlags, Step};
 use crate::sys::syscall;
 
 mod cancel_scope;
+mod chain;
 pub(crate) mod current;
 mod in_flight;
+mod inline;
 mod op;
 mod payload;
 mod retry;
@@ -46,18 +51,22 @@ mod spin;
 mod teardown;
 #[cfg(test)]
 mod tests;
+mod token;
 mod turn;
 mod unpark;
 
 pub(crate) use cancel_scope::{CancelScope, Joined, Member};
+pub use chain::{Chain, Parts};
 pub use in_flight::{InFlight, Shots};
 pub use op::{Completion, MultiOp, Op};
 pub(crate) use turn::Wait;
 pub(crate) use unpark::Unpark;
 
+use inline::Inline;
+use op::End;
 use payload::{Payload, Pool};
 use retry::Retry;
-use slots::{Action, Dropped, Polled, PolledShot, Settled, Slots, Token};
+use slots::{Action, Dropped, Polled, PolledResult, PolledShot, Settled, Slots, Token};
 use spin::Spin;
 use turn::{WakePoll, is_passing};
 
@@ -77,6 +86,7 @@ pub(crate) struct Driver {
     retry: Cell<Retry>,
     spin: Cell<Spin>,
     turning: Cell<bool>,
+    inline: Inline,
 }
 
 impl Driver {
@@ -102,7 +112,16 @@ impl Driver {
             retry: Cell::default(),
             spin: Cell::new(Spin::new(spin_limit)),
             turning: Cell::new(false),
+            inline: Inline::default(),
         }))
+    }
+
+    /// Makes short calls on files at once from now on, and writes up to so many bytes. On a kernel in user space
+    /// this changes nothing: there are no plain calls.
+    pub(crate) fn allow_inline_calls(&self, limit_bytes: usize) {
+        if self.with_ring(|ring| ring.interrupt().is_none()).unwrap_or_default() {
+            self.inline.allow(limit_bytes);
+        }
     }
 
     /// What wakes this driver from another thread.
@@ -145,6 +164,11 @@ impl Driver {
         self.slots.borrow().strangers()
     }
 
+    /// Zero-copy sends that were copied after all, of those that were asked to say so.
+    pub(crate) fn copied(&self) -> u64 {
+        self.slots.borrow().copied()
+    }
+
     /// Submits an operation; it reaches the kernel with the next turn.
     pub(crate) fn submit<T: Op>(self: &Rc<Driver>, op: T) -> InFlight<T> {
         let block = self.pool.borrow_mut().block_for::<T>();
@@ -163,13 +187,50 @@ impl Driver {
         Shots::new(Rc::clone(self), self.launch(payload, sqe, true))
     }
 
+    /// Submits operations that the kernel starts one after the other.
+    pub(crate) fn submit_chain<P: Parts>(self: &Rc<Driver>, link: Link, parts: P) -> Chain<P> {
+        Chain::new(parts.submit(self, link))
+    }
+
     fn launch(self: &Rc<Driver>, payload: Payload, sqe: Entry, cancel_on_drop: bool) -> Token {
         let token = self.slots.borrow_mut().insert(payload, cancel_on_drop);
         let sqe = sqe.user_data(token.user_data());
+        let scope_ends = || cancel_scope::current().is_some_and(|scope| scope.is_cancelled());
+        // SAFETY: rule 1: what the payload lent stays until its completion, which is made here.
+        if let Some(result) = unsafe { self.inline.call(&sqe, scope_ends) } {
+            let cqe = Cqe::new(token.user_data(), result, 0);
+            self.slots.borrow_mut().finish_at_once(token, cqe);
+            return token;
+        }
         let pushed = if is_on_its_own(&sqe) { self.push(sqe) } else { Err(errno(libc::EINVAL)) };
+        self.launched(token, &pushed);
+        token
+    }
+
+    /// Submits operations that depend on each other, all or none.
+    fn launch_chain<const N: usize>(
+        self: &Rc<Driver>,
+        link: Link,
+        parts: [(Payload, Entry); N],
+    ) -> [Token; N] {
+        let parts = parts.map(|(payload, sqe)| {
+            let token = self.slots.borrow_mut().insert(payload, true);
+            (token, sqe.user_data(token.user_data()))
+        });
+        let (tokens, chain) = (parts.map(|(token, _)| token), parts.map(|(_, sqe)| sqe));
+        let alone = chain.iter().all(is_on_its_own);
+        let pushed = if alone { self.push_chain(link, &chain) } else { Err(errno(libc::EINVAL)) };
+        for token in tokens {
+            self.launched(token, &pushed);
+        }
+        tokens
+    }
+
+    /// A submission was pushed, or not: then that is its result.
+    fn launched(self: &Rc<Driver>, token: Token, pushed: &io::Result<()>) {
         if let Err(error) = pushed {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
-            self.slots.borrow_mut().fail(token, Cqe::new(op::UNSUBMITTED, -errno, 0));
+            self.slots.borrow_mut().finish_at_once(token, Cqe::new(op::UNSUBMITTED, -errno, 0));
         } else if let Some(scope) = cancel_scope::current() {
             let member = scope.join_operation(self, token);
             self.slots.borrow_mut().set_member(token, member);
@@ -177,28 +238,42 @@ impl Driver {
                 self.cancel_unless_it_must_happen(token);
             }
         }
-        token
     }
 
     /// Pushes a submission, making room first.
     ///
     /// On an error nothing was pushed.
     fn push(&self, sqe: Entry) -> io::Result<()> {
+        let mut ring = self.ring_with_room(1)?;
+        // SAFETY: rules 1 to 3: whatever `sqe` was lent lives in a payload that stays in its slot, untouched,
+        // until the final completion; or it is an internal submission.
+        unsafe { ring.push(sqe) }.map_err(|_| errno(libc::EINVAL))
+    }
+
+    /// Pushes a chain, making room for all of it first. `E2BIG` if there never is.
+    ///
+    /// On an error nothing was pushed.
+    fn push_chain(&self, link: Link, chain: &[Entry]) -> io::Result<()> {
+        let entries = self.with_ring(|ring| ring.sizes().0);
+        if entries.is_some_and(|entries| chain.len() > entries as usize) {
+            return Err(errno(libc::E2BIG));
+        }
+        let mut ring = self.ring_with_room(chain.len() as u32)?;
+        // SAFETY: rules 1 to 3, as in `push`, for each part.
+        unsafe { ring.push_chain(link, chain) }.map_err(|_| errno(libc::EINVAL))
+    }
+
+    /// The ring, when so many submissions fit.
+    fn ring_with_room(&self, count: u32) -> io::Result<RefMut<'_, Ring>> {
         let mut attempts = 0;
         loop {
-            let mut ring = self.ring.borrow_mut();
-            let Some(ring) = ring.as_mut() else {
-                return Err(errno(libc::ECANCELED));
-            };
-            match ring.reserve(1) {
-                Ok(()) => {
-                    // SAFETY: rules 1 to 3: whatever `sqe` was lent lives in a payload that stays in its
-                    // slot, untouched, until the final completion; or it is an internal submission.
-                    return unsafe { ring.push(sqe) }.map_err(|_| errno(libc::EINVAL));
-                }
+            let ring = RefMut::filter_map(self.ring.borrow_mut(), Option::as_mut);
+            let Ok(mut ring) = ring else { return Err(errno(libc::ECANCELED)) };
+            match ring.reserve(count) {
+                Ok(()) => return Ok(ring),
                 Err(error) if is_passing(&error) && attempts < RESERVE_ATTEMPTS => {
                     attempts += 1;
-                    self.reap(ring);
+                    self.reap(&mut ring);
                     if attempts > 1 {
                         std::thread::yield_now();
                     }
@@ -220,14 +295,14 @@ impl Driver {
     }
 
     /// Polls an operation that completes once.
-    fn poll<T: Op>(&self, token: Token, waker: &Waker) -> Option<(T, Cqe)> {
+    fn poll<T: Op>(&self, token: Token, waker: &Waker) -> Option<(T, End)> {
         let polled = self.slots.borrow_mut().poll(token, waker);
         match polled {
             Polled::Done(slot) => {
-                let (payload, cqe) = slot.into_parts();
+                let (payload, end) = slot.into_parts();
                 let (op, block) = payload.take::<T>();
                 self.pool.borrow_mut().give_back(block);
-                Some((op, cqe))
+                Some((op, end))
             }
             Polled::Pending => None,
             Polled::NeedsWaker => {
@@ -235,6 +310,17 @@ impl Driver {
                 None
             }
         }
+    }
+
+    /// Polls an operation for its result alone.
+    fn poll_result(&self, token: Token, waker: &Waker) -> Option<Cqe> {
+        let polled = self.slots.borrow_mut().poll_result(token, waker);
+        match polled {
+            PolledResult::Known(cqe) => return Some(cqe),
+            PolledResult::Pending => {}
+            PolledResult::NeedsWaker => self.set_waker(token, waker),
+        }
+        None
     }
 
     /// Polls an operation that completes many times.
@@ -295,9 +381,9 @@ impl Driver {
     }
 
     fn end(&self, slot: slots::Slot) {
-        let (payload, cqe) = slot.into_parts();
+        let (payload, end) = slot.into_parts();
         let lost = Lost(self);
-        let block = payload.abandon(cqe);
+        let block = payload.abandon(end);
         mem::forget(lost);
         self.pool.borrow_mut().give_back(block);
     }

@@ -11,18 +11,38 @@ use crate::ring::{Cqe, MultiSqe, Sqe};
 /// Results are believed: a read of `n` bytes means that its buffer holds `n` bytes. So only the driver makes
 /// one, for the very operation that it gives it to, and it cannot be copied or kept for another.
 pub struct Completion<T: ?Sized> {
-    cqe: Cqe,
+    end: End,
     _op: PhantomData<fn(T) -> T>,
 }
 
 impl<T: ?Sized> Completion<T> {
-    pub(super) fn new(cqe: Cqe) -> Completion<T> {
-        Completion { cqe, _op: PhantomData }
+    pub(super) fn new(end: impl Into<End>) -> Completion<T> {
+        Completion { end: end.into(), _op: PhantomData }
+    }
+
+    /// The result of the notification that followed, if there was one: a zero-copy send's, which says that
+    /// its memory is free again, and whether it was copied after all if that was
+    /// [asked for](crate::ring::Sqe::report_usage) (Linux 6.2).
+    pub fn notification(&self) -> Option<i32> {
+        self.end.notification
     }
 
     /// Whether the submission reached the kernel. If not, the result is the errno that kept it from there.
     pub fn reached_kernel(&self) -> bool {
-        self.cqe.user_data() != UNSUBMITTED
+        self.end.cqe.user_data() != UNSUBMITTED
+    }
+}
+
+/// The result of an operation, and what its notification said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) cqe: Cqe,
+    pub(super) notification: Option<i32>,
+}
+
+impl From<Cqe> for End {
+    fn from(cqe: Cqe) -> End {
+        End { cqe, notification: None }
     }
 }
 
@@ -33,13 +53,13 @@ impl<T: ?Sized> Deref for Completion<T> {
     type Target = Cqe;
 
     fn deref(&self) -> &Cqe {
-        &self.cqe
+        &self.end.cqe
     }
 }
 
 impl<T: ?Sized> fmt::Debug for Completion<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Completion").field(&self.cqe).finish()
+        f.debug_tuple("Completion").field(&self.end.cqe).finish()
     }
 }
 

@@ -5,7 +5,7 @@
 //! `at` points to a block that this value owns and that holds an initialized operation of the type that
 //! `kind` was made for. The operation was written there before it was prepared, and is not moved, touched or
 //! freed before [`Payload::take`] or [`Payload::abandon`], which the driver calls after the final completion
-//! (rule 1). An exception is [`Shot::call`], which sees a multishot operation by shared reference, and those
+//! (rule 1), or before its submission was pushed. An exception is [`Shot::call`], which sees a multishot operation by shared reference, and those
 //! lend nothing mutably.
 
 use std::alloc::{self, Layout};
@@ -13,7 +13,7 @@ use std::any::TypeId;
 use std::mem;
 use std::ptr::NonNull;
 
-use super::op::{Completion, MultiOp, Op};
+use super::op::{Completion, End, MultiOp, Op};
 use crate::ring::{Cqe, Entry};
 
 /// The sizes of pooled blocks: one, two and four cache lines. A receive or a send on a `Vec` takes the first,
@@ -114,7 +114,7 @@ struct Kind {
     /// Of its block, as [`block_layout`] has it.
     block: (Layout, Option<usize>),
     /// Ends it after the final completion, when nobody awaits it.
-    abandon: unsafe fn(NonNull<u8>, Cqe),
+    abandon: unsafe fn(NonNull<u8>, End),
     /// Present for a [`MultiOp`].
     abandoned_shot: Option<unsafe fn(NonNull<u8>, Cqe)>,
 }
@@ -126,9 +126,9 @@ impl<T: Op> OneShot<T> {
     const KIND: &'static Kind = &Kind {
         type_id: TypeId::of::<OneShot<T>>,
         block: block_layout::<T>(),
-        abandon: |at, cqe| {
+        abandon: |at, end| {
             // SAFETY: the invariant: an initialized `T`, moved out once, after its final completion.
-            unsafe { at.cast::<T>().read() }.abandoned(Completion::new(cqe));
+            unsafe { at.cast::<T>().read() }.abandoned(Completion::new(end));
         },
         abandoned_shot: None,
     };
@@ -200,7 +200,7 @@ impl Payload {
         (Payload { at: at.cast(), kind }, sqe)
     }
 
-    /// Moves the operation out again, after its final completion.
+    /// Moves the operation out again, after its final completion, or before it was pushed.
     pub(super) fn take<T: Op>(self) -> (T, Block) {
         assert!((self.kind.type_id)() == TypeId::of::<OneShot<T>>(), "an operation keeps its type");
         // SAFETY: the invariant, and the type was just compared; `self` is consumed, so this happens once.
@@ -209,12 +209,12 @@ impl Payload {
     }
 
     /// Ends an operation that nobody awaits, after its final completion: runs user code.
-    pub(super) fn abandon(self, cqe: Cqe) -> Block {
+    pub(super) fn abandon(self, end: End) -> Block {
         let (at, kind) = (self.at, self.kind);
         // The block is freed even if the user code panics.
         let block = self.into_block();
         // SAFETY: the invariant; `self` is consumed, so this happens once.
-        unsafe { (kind.abandon)(at, cqe) };
+        unsafe { (kind.abandon)(at, end) };
         block
     }
 

@@ -24,45 +24,15 @@ use std::task::Waker;
 use slab::Slab;
 
 use super::cancel_scope::Member;
+use super::op::End;
 use super::payload::{Payload, Shot};
+pub(super) use super::token::Token;
 use crate::ring::Cqe;
+use crate::ring::abi::NOTIF_USAGE_ZC_COPIED;
 
 /// Completions of a multishot operation that may wait for their consumer. One that falls further behind has
 /// the operation cancelled and can arm it again: a bound on memory.
 pub(super) const MAX_SHOTS: usize = 1024;
-
-/// Marks the `user_data` of a cancel. Slab indices stay below: so many operations do not fit in memory.
-const CANCEL: u32 = 1 << 31;
-
-/// Names an operation in flight: slab index below, generation above.
-///
-/// The generation makes a cancel that the kernel acts on late miss the next operation in the same slot, and
-/// a completion that names no live operation recognisable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    index: u32,
-    generation: u32,
-}
-
-impl Token {
-    pub(super) fn user_data(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
-    }
-
-    pub(super) fn from_user_data(user_data: u64) -> Token {
-        Token { index: user_data as u32 & !CANCEL, generation: (user_data >> 32) as u32 }
-    }
-
-    /// For the submission that cancels the operation.
-    pub(super) fn cancel_user_data(self) -> u64 {
-        self.user_data() | u64::from(CANCEL)
-    }
-
-    /// Whether the completion is that of a cancel, and not of the operation itself.
-    pub(super) fn names_cancel(user_data: u64) -> bool {
-        user_data as u32 & CANCEL != 0
-    }
-}
 
 /// Who wants the result.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,9 +63,17 @@ pub(super) struct Slot {
 
 /// What has come.
 enum Got {
-    Nothing,
+    Nothing {
+        /// Whether the future waits for the result alone, and not for what was lent.
+        early: bool,
+    },
     /// The result of an operation that completes once.
-    Result(Cqe),
+    Result {
+        cqe: Cqe,
+        early: bool,
+        /// Whether the notification of a zero-copy send has come, and whether it said that there was a copy.
+        notified: Option<bool>,
+    },
     /// Completions of a multishot operation that nobody has taken yet.
     #[expect(
         clippy::box_collection,
@@ -107,6 +85,13 @@ enum Got {
 const _: () = assert!(size_of::<Slot>() <= 80);
 
 impl Got {
+    /// The future is polled, for the result alone or for the operation as a whole.
+    fn set_early(&mut self, is_early: bool) {
+        if let Got::Nothing { early } | Got::Result { early, .. } = self {
+            *early = is_early;
+        }
+    }
+
     fn next_shot(&mut self) -> Option<Cqe> {
         match self {
             Got::Shots(shots) => shots.pop_front(),
@@ -124,13 +109,35 @@ impl Got {
 
 impl Slot {
     /// The operation and its result, for an operation that completes once.
-    pub(super) fn into_parts(self) -> (Payload, Cqe) {
+    pub(super) fn into_parts(self) -> (Payload, End) {
+        let end = match self.got {
+            Got::Result { cqe, notified, .. } => {
+                let said = |copied| if copied { NOTIF_USAGE_ZC_COPIED as i32 } else { 0 };
+                End { cqe, notification: notified.map(said) }
+            }
+            // A zero-copy send whose only completion is a notification does not exist, but a panic here would
+            // be worse than a made-up success of nothing.
+            Got::Nothing { .. } | Got::Shots(_) => End::default(),
+        };
+        (self.payload, end)
+    }
+
+    /// The result of an operation that completes once.
+    fn result(&self) -> Option<Cqe> {
         match self.got {
-            Got::Result(cqe) => (self.payload, cqe),
-            // A zero-copy send whose only completion is a notification does not exist, but a panic here
-            // would be worse than a made-up success of nothing.
-            Got::Nothing | Got::Shots(_) => (self.payload, Cqe::default()),
+            Got::Result { cqe, .. } => Some(cqe),
+            Got::Nothing { .. } | Got::Shots(_) => None,
         }
+    }
+
+    /// Whether something has come that the future has not taken, beside its end.
+    fn has_news(&self) -> bool {
+        self.got.shots() > 0 || matches!(self.got, Got::Result { early: true, .. })
+    }
+
+    /// Whether a cancel can do anything: not once there is a result, and only a notification to come.
+    fn can_be_cancelled(&self) -> bool {
+        !self.done && self.result().is_none()
     }
 }
 
@@ -151,6 +158,16 @@ pub(super) enum Polled {
     /// The task's waker is known already.
     Pending,
     /// The waker must be cloned, which is user code, and handed to [`Slots::set_waker`].
+    NeedsWaker,
+}
+
+/// What a poll for the result alone finds.
+pub(super) enum PolledResult {
+    /// The result. The operation stays in its slot.
+    Known(Cqe),
+    /// As [`Polled::Pending`].
+    Pending,
+    /// As [`Polled::NeedsWaker`].
     NeedsWaker,
 }
 
@@ -196,6 +213,8 @@ pub(super) struct Slots {
     in_kernel: usize,
     /// Completions that named no live operation.
     strangers: u64,
+    /// Zero-copy sends that were copied after all.
+    copied: u64,
 }
 
 impl Slots {
@@ -211,7 +230,7 @@ impl Slots {
             done: false,
             waker: None,
             payload,
-            got: if many { Got::Shots(Box::default()) } else { Got::Nothing },
+            got: if many { Got::Shots(Box::default()) } else { Got::Nothing { early: false } },
             member: None,
         });
         let short_of = self.slab.capacity().saturating_sub(self.cancels.len());
@@ -243,22 +262,28 @@ impl Slots {
             self.strangers += 1;
             return;
         };
+        let copied = cqe.notification() && cqe.raw_result() as u32 & NOTIF_USAGE_ZC_COPIED != 0;
         let done = !cqe.more();
         slot.done = done;
-        let (once, overfull) = match &mut slot.got {
+        let (not_yet, overfull) = match &mut slot.got {
             Got::Shots(shots) => {
                 shots.push_back(cqe);
                 (false, !done && shots.len() >= MAX_SHOTS)
             }
-            Got::Nothing if !cqe.notification() => {
-                slot.got = Got::Result(cqe);
+            Got::Nothing { early } if !cqe.notification() => {
+                let early = *early;
+                slot.got = Got::Result { cqe, early, notified: None };
+                // Who waits for the buffer of a zero-copy send is told when that is back.
+                (!early, false)
+            }
+            Got::Result { notified, .. } if cqe.notification() => {
+                *notified = Some(copied);
                 (true, false)
             }
-            Got::Nothing | Got::Result(_) => (true, false),
+            Got::Nothing { .. } | Got::Result { .. } => (true, false),
         };
         let action = match slot.state {
-            // The first stage of a zero-copy send: nobody to tell before the buffer is back.
-            _ if once && !done => None,
+            _ if not_yet && !done => None,
             State::Waiting => {
                 if done {
                     slot.state = State::Finished;
@@ -275,17 +300,21 @@ impl Slots {
         if done {
             self.in_kernel -= 1;
         }
+        self.copied += u64::from(copied);
         if overfull {
             self.queue_cancel(token);
         }
     }
 
-    /// The submission could not be pushed: `result`, which says why, is its final completion.
-    pub(super) fn fail(&mut self, token: Token, result: Cqe) {
+    /// The submission is not to be pushed: `result` is its final completion, either why it could not be or what
+    /// came of doing it without the ring.
+    pub(super) fn finish_at_once(&mut self, token: Token, result: Cqe) {
         let Some(slot) = self.get(token) else { return };
         match &mut slot.got {
             Got::Shots(shots) => shots.push_back(result),
-            Got::Nothing | Got::Result(_) => slot.got = Got::Result(result),
+            Got::Nothing { .. } | Got::Result { .. } => {
+                slot.got = Got::Result { cqe: result, early: false, notified: None };
+            }
         }
         slot.done = true;
         slot.state = State::Finished;
@@ -295,10 +324,23 @@ impl Slots {
     /// The future of an operation that completes once was polled.
     pub(super) fn poll(&mut self, token: Token, waker: &Waker) -> Polled {
         let Some(slot) = self.get(token) else { return Polled::Pending };
+        slot.got.set_early(false);
         match (slot.state, &slot.waker) {
             (State::Finished, _) => Polled::Done(self.take(token)),
             (State::Waiting, Some(known)) if known.will_wake(waker) => Polled::Pending,
             _ => Polled::NeedsWaker,
+        }
+    }
+
+    /// The future was polled for the result alone.
+    pub(super) fn poll_result(&mut self, token: Token, waker: &Waker) -> PolledResult {
+        let Some(slot) = self.get(token) else { return PolledResult::Pending };
+        slot.got.set_early(true);
+        match (slot.result(), slot.state, &slot.waker) {
+            (Some(result), ..) => PolledResult::Known(result),
+            (None, State::Finished, _) => PolledResult::Known(Cqe::default()),
+            (None, _, Some(known)) if known.will_wake(waker) => PolledResult::Pending,
+            _ => PolledResult::NeedsWaker,
         }
     }
 
@@ -320,7 +362,7 @@ impl Slots {
     /// what the task waits for has come.
     pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Result<Option<Waker>, Waker> {
         match self.get(token) {
-            Some(slot) if slot.state == State::Waiting && slot.got.shots() == 0 => {
+            Some(slot) if slot.state == State::Waiting && !slot.has_news() => {
                 Ok(slot.waker.replace(waker))
             }
             _ => Err(waker),
@@ -331,6 +373,7 @@ impl Slots {
     pub(super) fn on_drop(&mut self, token: Token) -> Dropped {
         let Some(slot) = self.get(token) else { return Dropped::Later(None) };
         let cancel = slot.cancel_on_drop;
+        slot.got.set_early(false);
         let waker = slot.waker.take();
         match mem::replace(&mut slot.state, State::Abandoned) {
             State::Waiting => {
@@ -356,7 +399,7 @@ impl Slots {
     /// Asks for an operation to be cancelled, once.
     pub(super) fn queue_cancel(&mut self, token: Token) {
         if let Some(slot) = self.get(token) {
-            if !slot.done && !mem::replace(&mut slot.cancel_queued, true) {
+            if slot.can_be_cancelled() && !mem::replace(&mut slot.cancel_queued, true) {
                 self.cancels.push_back(token);
             }
         }
@@ -372,7 +415,7 @@ impl Slots {
     /// The next operation to cancel that is still in flight.
     pub(super) fn next_cancel(&mut self) -> Option<Token> {
         while let Some(token) = self.cancels.pop_front() {
-            if self.get(token).is_some_and(|slot| !slot.done) {
+            if self.get(token).is_some_and(|slot| slot.can_be_cancelled()) {
                 return Some(token);
             }
         }
@@ -382,7 +425,7 @@ impl Slots {
     /// A cancel came back with an error. True if its operation is in flight all the same, to be cancelled
     /// again later: it was on its way from one place in the kernel to another.
     pub(super) fn on_missed_cancel(&mut self, token: Token) -> bool {
-        let live = self.get(token).is_some_and(|slot| !slot.done);
+        let live = self.get(token).is_some_and(|slot| slot.can_be_cancelled());
         if live {
             self.missed.push(token);
         }
@@ -392,7 +435,7 @@ impl Slots {
     /// Queues the cancels that missed once more; false if all of their operations have ended by themselves.
     pub(super) fn retry_missed(&mut self) -> bool {
         while let Some(token) = self.missed.pop() {
-            if self.get(token).is_some_and(|slot| !slot.done) {
+            if self.get(token).is_some_and(|slot| slot.can_be_cancelled()) {
                 self.cancels.push_back(token);
             }
         }
@@ -434,6 +477,11 @@ impl Slots {
     /// Completions that named no live operation.
     pub(super) fn strangers(&self) -> u64 {
         self.strangers
+    }
+
+    /// Zero-copy sends that were copied after all, of those that were asked to say so.
+    pub(super) fn copied(&self) -> u64 {
+        self.copied
     }
 
     /// How many cancels can be queued without allocating.

@@ -35,6 +35,7 @@ mod socket;
 mod tcp_leased;
 mod tcp_listener;
 mod tcp_stream;
+mod tcp_zero_copy;
 
 pub use address::{Addresses, ToSocketAddrs};
 pub use incoming::Incoming;

@@ -55,7 +55,7 @@ pub struct TcpStream {
     /// Receives go one at a time; what came for a dropped future waits here.
     pub(super) receiving: Lane<LateBytes>,
     /// Sends go one at a time.
-    sending: Lane<()>,
+    pub(super) sending: Lane<()>,
 }
 
 impl TcpStream {

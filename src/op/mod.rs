@@ -33,6 +33,7 @@ mod fsync;
 mod ftruncate;
 pub mod lane;
 mod link_at;
+mod link_timeout;
 mod mkdir_at;
 mod nop;
 mod open_at;
@@ -43,6 +44,7 @@ mod recv;
 mod recv_leased;
 mod rename_at;
 mod send;
+mod send_zc;
 mod shutdown;
 mod socket;
 mod statx;
@@ -50,7 +52,8 @@ mod symlink_at;
 mod unlink_at;
 mod write;
 
-pub use crate::driver::{Completion, InFlight, MultiOp, Op, Shots};
+pub use crate::driver::{Chain, Completion, InFlight, MultiOp, Op, Parts, Shots};
+pub use crate::ring::Link;
 pub use accept::{Accept, AcceptMulti, Accepted};
 pub use close::Close;
 pub use connect::Connect;
@@ -58,6 +61,7 @@ pub use fallocate::Fallocate;
 pub use fsync::Fsync;
 pub use ftruncate::Ftruncate;
 pub use link_at::LinkAt;
+pub use link_timeout::{Expiry, LinkTimeout};
 pub use mkdir_at::MkdirAt;
 pub use nop::Nop;
 pub use open_at::OpenAt;
@@ -68,6 +72,7 @@ pub use recv::{LateBytes, Recv, RecvExact, late};
 pub use recv_leased::{RecvLeased, RecvMulti};
 pub use rename_at::RenameAt;
 pub use send::{Send, SendAll};
+pub use send_zc::{Returned, Returning, SendZc, SentZc, send_zc};
 pub use shutdown::Shutdown;
 pub use socket::Socket;
 pub use statx::Statx;
@@ -93,4 +98,36 @@ pub fn submit<T: Op>(op: T) -> InFlight<T> {
 /// Outside a runtime.
 pub fn submit_multi<T: MultiOp>(op: T) -> Shots<T> {
     current::current().submit_multi(op)
+}
+
+/// Submits operations that the kernel starts one after the other, on the runtime of this thread: with
+/// [`Link::Soft`] each when the one before it has succeeded, with [`Link::Hard`] each when the one before it is
+/// done. Linux 5.3, [`Link::Hard`] 5.5.
+///
+/// A transfer of fewer bytes than were asked for is no success. The parts reach the kernel together, whatever
+/// else is queued; `E2BIG` is the result of all if the submission queue is too short for that.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # uring::Runtime::new()?.block_on(async {
+/// use uring::op::{self, Link, Read, Write};
+///
+/// # let (to, from) = std::os::unix::net::UnixStream::pair()?;
+/// # let to = uring::fd::Fd::from(std::os::fd::OwnedFd::from(to));
+/// # let from = uring::fd::Fd::from(std::os::fd::OwnedFd::from(from));
+/// let write = Write { fd: to, offset: None, buf: b"question" };
+/// let read = Read { fd: from, offset: None, buf: Vec::with_capacity(16) };
+/// let (written, read) = op::submit_chain(Link::Soft, (write, read)).await;
+/// assert_eq!(written?.0, 8);
+/// assert_eq!(read?.1, b"question");
+/// # Ok(())
+/// # })
+/// # }
+/// ```
+///
+/// # Panics
+///
+/// Outside a runtime.
+pub fn submit_chain<P: Parts>(link: Link, parts: P) -> Chain<P> {
+    current::current().submit_chain(link, parts)
 }

@@ -1,7 +1,7 @@
 //! What follows a zero-copy send: its memory stays lent after the result, until a second completion.
 //!
 //! On Linux that is when the peer has acknowledged the bytes, or at once where they had to be copied after all.
-//! Here a seed chooses: soon, or when the peer has read them, but after a second at most, as who waits for the
+//! Here a seed chooses: soon, or when the peer has read them, but after a millisecond at most, as who waits for the
 //! notification before the peer reads is no deadlock on Linux. The bytes are looked at once more before it is
 //! posted, so that Miri, or the comparison, finds who frees or changes them too early.
 
@@ -16,7 +16,7 @@ use crate::ring::RecvSendFlags;
 use crate::sys::abi::{CqeFlags, NOTIF_USAGE_ZC_COPIED};
 
 /// The latest that a peer lets go of the bytes.
-const MAX_NOTICE_NANOS: u64 = 1_000_000_000;
+const MAX_NOTICE_NANOS: u64 = 1_000_000;
 /// As [`MAX_NOTICE_NANOS`], for a peer that is out of order.
 const LATE_NOTICE_NANOS: u64 = 60_000_000_000;
 /// The latest that a copy is made.

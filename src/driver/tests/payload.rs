@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::super::op::End;
 use super::super::payload::{Payload, Pool};
 use super::{Counted, CountedMulti};
 use crate::ring::Cqe;
@@ -65,7 +66,7 @@ fn an_abandoned_operation_is_told_so_and_freed_once() {
     let mut pool = Pool::default();
     let (op, counts) = Counted::new([0u8; 5000]);
     let (payload, _) = Payload::new(op, pool.block_for::<Counted<[u8; 5000]>>());
-    pool.give_back(payload.abandon(Cqe::default()));
+    pool.give_back(payload.abandon(End::default()));
     let told = (counts.completed.get(), counts.abandoned.get(), counts.dropped.get());
     assert_eq!(told, (0, 1, 1));
 }
@@ -94,7 +95,7 @@ fn the_shots_of_an_operation_see_it_in_its_block() {
     // SAFETY: as above.
     unsafe { shot.abandon(Cqe::default()) };
     assert_eq!((counts.abandoned.get(), counts.dropped.get()), (1, 0));
-    pool.give_back(payload.abandon(Cqe::default()));
+    pool.give_back(payload.abandon(End::default()));
     assert_eq!(counts.dropped.get(), 1);
 }
 
@@ -104,7 +105,7 @@ fn an_operation_that_completes_once_has_no_shots() {
     let (op, _counts) = Counted::new(1u32);
     let (payload, _) = Payload::new(op, pool.block_for::<Counted<u32>>());
     assert!(payload.shot().is_none());
-    pool.give_back(payload.abandon(Cqe::default()));
+    pool.give_back(payload.abandon(End::default()));
 }
 
 #[test]

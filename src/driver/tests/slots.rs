@@ -8,7 +8,7 @@ use std::task::{Wake, Waker};
 
 use super::super::payload::{Payload, Pool};
 use super::super::slots::{
-    Action, Dropped, MAX_SHOTS, Polled, PolledShot, Settled, Slot, Slots, Token,
+    Action, Dropped, MAX_SHOTS, Polled, PolledResult, PolledShot, Settled, Slot, Slots, Token,
 };
 use super::{Counted, CountedMulti, Counts};
 use crate::ring::Cqe;
@@ -87,10 +87,10 @@ impl Bench {
 
     /// Ends an operation as `Driver::end` does; its result.
     fn end(&mut self, slot: Slot) -> i32 {
-        let (payload, cqe) = slot.into_parts();
-        let block = payload.abandon(cqe);
+        let (payload, end) = slot.into_parts();
+        let block = payload.abandon(end);
         self.pool.give_back(block);
-        cqe.raw_result()
+        end.cqe.raw_result()
     }
 
     /// Settles as the driver does; how many shots there were, and the result if that was all.
@@ -370,4 +370,37 @@ fn queueing_a_cancel_never_allocates() {
         bench.end(slot);
     }
     assert_eq!(bench.slots.cancels_room(), room);
+}
+
+#[test]
+fn the_result_of_a_zero_copy_send_is_known_before_its_buffer_is_back_and_cannot_be_cancelled() {
+    let mut bench = Bench::default();
+    let (token, counts) = bench.insert(true);
+    let waker = Waker::from(Arc::clone(&bench.wakes));
+    assert!(matches!(bench.slots.poll_result(token, &waker), PolledResult::NeedsWaker));
+    assert!(matches!(bench.slots.set_waker(token, waker.clone()), Ok(None)));
+    assert_eq!(bench.cqe(token, 5, MORE), Done::Woke);
+    let known = bench.slots.poll_result(token, &waker);
+    assert!(matches!(known, PolledResult::Known(cqe) if cqe.raw_result() == 5));
+    // The buffer is waited for by another poll, which the result does not wake.
+    assert!(bench.poll(token).is_none());
+    bench.slots.queue_cancel(token);
+    assert!(!bench.slots.has_cancels());
+    assert_eq!(counts.dropped.get(), 0);
+    bench.wait(token);
+    assert_eq!(bench.cqe(token, i32::MIN, NOTIFICATION), Done::Woke);
+    assert_eq!(bench.slots.copied(), 1);
+    let slot = bench.poll(token).expect("it is done");
+    assert_eq!(bench.end(slot), 5);
+}
+
+#[test]
+fn who_waits_for_the_buffer_is_not_woken_by_the_result() {
+    let mut bench = Bench::default();
+    let (token, _counts) = bench.insert(true);
+    bench.wait(token);
+    assert_eq!(bench.cqe(token, 5, MORE), Done::Nothing);
+    assert_eq!(bench.cqe(token, 0, NOTIFICATION), Done::Woke);
+    let slot = bench.poll(token).expect("it is done");
+    assert_eq!(bench.end(slot), 5);
 }
