@@ -42,6 +42,7 @@ mod cancel_scope;
 mod chain;
 pub(crate) mod current;
 mod in_flight;
+mod inline;
 mod op;
 mod payload;
 mod retry;
@@ -61,6 +62,7 @@ pub use op::{Completion, MultiOp, Op};
 pub(crate) use turn::Wait;
 pub(crate) use unpark::Unpark;
 
+use inline::Inline;
 use op::End;
 use payload::{Payload, Pool};
 use retry::Retry;
@@ -84,6 +86,7 @@ pub(crate) struct Driver {
     retry: Cell<Retry>,
     spin: Cell<Spin>,
     turning: Cell<bool>,
+    inline: Inline,
 }
 
 impl Driver {
@@ -109,7 +112,16 @@ impl Driver {
             retry: Cell::default(),
             spin: Cell::new(Spin::new(spin_limit)),
             turning: Cell::new(false),
+            inline: Inline::default(),
         }))
+    }
+
+    /// Makes short calls on files at once from now on, and writes up to so many bytes. On a kernel in user space
+    /// this changes nothing: there are no plain calls.
+    pub(crate) fn allow_inline_calls(&self, limit_bytes: usize) {
+        if self.with_ring(|ring| ring.interrupt().is_none()).unwrap_or_default() {
+            self.inline.allow(limit_bytes);
+        }
     }
 
     /// What wakes this driver from another thread.
@@ -183,6 +195,13 @@ impl Driver {
     fn launch(self: &Rc<Driver>, payload: Payload, sqe: Entry, cancel_on_drop: bool) -> Token {
         let token = self.slots.borrow_mut().insert(payload, cancel_on_drop);
         let sqe = sqe.user_data(token.user_data());
+        let scope_ends = || cancel_scope::current().is_some_and(|scope| scope.is_cancelled());
+        // SAFETY: rule 1: what the payload lent stays until its completion, which is made here.
+        if let Some(result) = unsafe { self.inline.call(&sqe, scope_ends) } {
+            let cqe = Cqe::new(token.user_data(), result, 0);
+            self.slots.borrow_mut().finish_at_once(token, cqe);
+            return token;
+        }
         let pushed = if is_on_its_own(&sqe) { self.push(sqe) } else { Err(errno(libc::EINVAL)) };
         self.launched(token, &pushed);
         token
@@ -211,7 +230,7 @@ impl Driver {
     fn launched(self: &Rc<Driver>, token: Token, pushed: &io::Result<()>) {
         if let Err(error) = pushed {
             let errno = error.raw_os_error().unwrap_or(libc::EIO);
-            self.slots.borrow_mut().fail(token, Cqe::new(op::UNSUBMITTED, -errno, 0));
+            self.slots.borrow_mut().finish_at_once(token, Cqe::new(op::UNSUBMITTED, -errno, 0));
         } else if let Some(scope) = cancel_scope::current() {
             let member = scope.join_operation(self, token);
             self.slots.borrow_mut().set_member(token, member);

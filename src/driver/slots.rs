@@ -306,8 +306,9 @@ impl Slots {
         }
     }
 
-    /// The submission could not be pushed: `result`, which says why, is its final completion.
-    pub(super) fn fail(&mut self, token: Token, result: Cqe) {
+    /// The submission is not to be pushed: `result` is its final completion, either why it could not be or what
+    /// came of doing it without the ring.
+    pub(super) fn finish_at_once(&mut self, token: Token, result: Cqe) {
         let Some(slot) = self.get(token) else { return };
         match &mut slot.got {
             Got::Shots(shots) => shots.push_back(result),

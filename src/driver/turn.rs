@@ -73,6 +73,7 @@ impl Driver {
 
     pub(super) fn begin_turn(&self) -> Turning<'_> {
         assert!(!self.turning.replace(true), "Driver::turn was called from within itself");
+        self.inline.renew();
         Turning(&self.turning)
     }
 

@@ -35,8 +35,30 @@
 //!
 //! Reads of what the page cache holds, opens and closes are done as they are submitted. What may wait inside
 //! a file system (buffered writes, metadata, flushes) the kernel does on threads of its own, so it does not
-//! hold up this one. Small pieces one after the other are slow that way: keep several in flight, or make them
-//! large.
+//! hold up this one. [`copy`] uses a thread of the runtime's.
+//!
+//! # Small file operations
+//!
+//! So a short write costs more to hand over than to do. Microseconds of the process's CPU time, one operation at a
+//! time, ext4, Linux 6.18, two cores, medians of 5 interleaved rounds:
+//!
+//! | | plain call | these functions | these, [made at once](crate::Builder::inline_file_calls) | a hop to a blocking thread |
+//! |---|---|---|---|---|
+//! | write of 64 bytes | 1.0 | 3.3 | 1.9 | 5.3 |
+//! | write of 4 KiB | 1.2 | 3.5 | 2.0 | 5.4 |
+//! | `stat` of a path | 0.4 | 2.3 | 0.6 | 3.4 |
+//! | create, close, remove | 4.0 | 8.5 | 6.9 | 8.4 |
+//! | rename | 2.1 | 4.2 | 2.3 | 5.9 |
+//! | set the length | 1.0 | 2.8 | 1.2 | 4.5 |
+//!
+//! The kernel's worker takes no more than a thread pool does, so nothing here uses one in its place. It runs where
+//! the [runtime's thread may run](crate::Builder::worker_cpus): woken on an idle processor elsewhere it was seen to
+//! cost 25 to 60 µs, so a pinned thread keeps its workers with it. Asking the file system first whether it would
+//! have to wait (`RWF_NOWAIT`) gains nothing: ext4 refuses that for buffered writes.
+//!
+//! To get near the plain call: write more at once; keep several in flight; or let the runtime make short calls
+//! itself, if the program can bear the moments when one of them does wait for a disk:
+//! [`Builder::inline_file_calls`](crate::Builder::inline_file_calls).
 
 #![forbid(unsafe_code)]
 

@@ -6,7 +6,7 @@ use super::Runtime;
 use crate::blocking::Pool;
 use crate::driver::Driver;
 use crate::pool::PoolSetup;
-use crate::ring::{Kernel, Ring, Setup, SetupError, WorkerLimits};
+use crate::ring::{CpuSet, Kernel, Ring, Setup, SetupError, WorkerLimits};
 
 /// Submissions that fit in one turn of the loop before an extra system call; small, because batches of 20 to
 /// 64 bring all there is to gain, and bigger ones fall out of the cache.
@@ -52,6 +52,8 @@ pub struct Builder {
     shutdown_limit: Duration,
     max_workers: WorkerLimits,
     max_blocking_threads: usize,
+    worker_cpus: Option<CpuSet>,
+    inline_limit_bytes: Option<usize>,
     spin_limit: Duration,
 }
 
@@ -65,6 +67,8 @@ impl Builder {
             shutdown_limit: SHUTDOWN_LIMIT,
             max_workers: MAX_WORKERS,
             max_blocking_threads: MAX_BLOCKING_THREADS,
+            worker_cpus: None,
+            inline_limit_bytes: None,
             spin_limit: Duration::ZERO,
         }
     }
@@ -118,6 +122,31 @@ impl Builder {
         self
     }
 
+    /// On which processors the worker threads of the kernel run; by default those that this thread may run on when
+    /// the runtime is made. So pin the thread first: a worker on another processor has to be woken there for every
+    /// operation, which costs several times the operation.
+    ///
+    /// The choice is the thread's: a later runtime on it sets it anew. `IORING_REGISTER_IOWQ_AFF`; before Linux 5.14
+    /// workers run anywhere.
+    pub fn worker_cpus(mut self, cpus: CpuSet) -> Builder {
+        self.worker_cpus = Some(cpus);
+        self
+    }
+
+    /// Makes short calls on files at once, as plain system calls on this thread: writes of up to so many bytes to
+    /// regular files, and what names, describes, links, cuts or removes files. Not so by default.
+    ///
+    /// The kernel hands these to its workers, since they may have to wait for a disk, although they seldom do:
+    /// mostly they only change memory. On the thread itself a write of 64 bytes takes 0.6 of the CPU time, describing
+    /// a file a quarter ([figures](crate::fs#small-file-operations)); and when it has to wait, so does all else on this
+    /// thread. So this is for files on local disks, of programs that can bear a pause of some milliseconds. Flushing,
+    /// opening and writing by `O_DIRECT` or `O_SYNC` stay with the workers, and what one turn of the loop
+    /// has too much of does too. A few kilobytes is a good limit: copying 64 KiB takes 20 µs.
+    pub fn inline_file_calls(mut self, limit_bytes: usize) -> Builder {
+        self.inline_limit_bytes = Some(limit_bytes);
+        self
+    }
+
     /// How many threads there may be for calls that block, 64 by default and 1 at least: those of
     /// [`spawn_blocking`](crate::spawn_blocking), of looking up names and of copying files. They are made when
     /// they are needed. What comes when all are busy waits for one, without holding up anything else.
@@ -160,9 +189,16 @@ impl Builder {
         };
         // A kernel that knows no limit, or a sandbox that forbids to set it, is no reason not to run.
         let _ = ring.limit_workers(self.max_workers);
+        let cpus = self.worker_cpus.map_or_else(CpuSet::of_thread, Ok);
+        let bound = cpus.and_then(|cpus| ring.bind_workers(&cpus)).ok();
         let blocking = Pool::new(self.max_blocking_threads, BLOCKING_IDLE_LIMIT);
         let driver = Driver::new(ring, self.spin_limit)?;
-        Ok(Runtime::on(driver, blocking, self.buf_pool, self.shutdown_limit))
+        if let Some(limit_bytes) = self.inline_limit_bytes {
+            driver.allow_inline_calls(limit_bytes);
+        }
+        let mut runtime = Runtime::on(driver, blocking, self.buf_pool, self.shutdown_limit);
+        runtime.bound_workers = bound;
+        Ok(runtime)
     }
 }
 

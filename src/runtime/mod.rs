@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::blocking::Pool;
 use crate::driver::{Driver, Unpark, Wait};
 use crate::pool::{BufPool, DefaultPool, PoolSetup, PoolStats};
-use crate::ring::{SetupError, SetupReport};
+use crate::ring::{SetupError, SetupReport, WorkerAffinity};
 use crate::task::{self, Executor, JoinHandle};
 use crate::time::Timers;
 
@@ -58,6 +58,8 @@ pub struct Runtime {
     blocking: Rc<Pool>,
     buf_pool: Rc<DefaultPool>,
     shutdown_limit: Duration,
+    /// Keeps the kernel's workers where the builder has bound them, for as long as the runtime lives.
+    bound_workers: Option<WorkerAffinity>,
 }
 
 impl task::Unpark for Unpark {
@@ -92,7 +94,8 @@ impl Runtime {
         let clock = Rc::clone(&driver);
         let timers = Timers::new(Box::new(move || clock.now()));
         let (blocking, buf_pool) = (Rc::new(blocking), DefaultPool::new(buf_pool));
-        Runtime { driver, executor, timers, blocking, buf_pool, shutdown_limit }
+        let bound_workers = None;
+        Runtime { driver, executor, timers, blocking, buf_pool, shutdown_limit, bound_workers }
     }
 
     /// Runs `main` to its end, and meanwhile every task that was spawned.

@@ -92,6 +92,12 @@ impl Reader {
         count(&self.0.arrivals);
     }
 
+    /// Says that nothing more will be read, and lets who writes know.
+    pub(super) fn refuse(&self) {
+        self.0.unread.set(true);
+        count(&self.0.departures);
+    }
+
     pub(super) fn arrivals(&self) -> u64 {
         self.0.arrivals.get()
     }
@@ -140,8 +146,7 @@ impl Writer {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.0.unread.set(true);
-        count(&self.0.departures);
+        self.refuse();
     }
 }
 

@@ -81,7 +81,7 @@ impl Taken {
 
     /// The socket address at `addr`, `off` bytes long.
     pub(super) fn socket_address(&self) -> Result<Vec<u8>, i32> {
-        self.expect(&[Opcode::CONNECT]);
+        self.expect(&[Opcode::CONNECT, Opcode::BIND]);
         if self.0.off > MAX_ADDRESS_BYTES {
             return Err(libc::EINVAL);
         }

@@ -37,6 +37,12 @@ pub(super) enum Op {
     Connect {
         address: Result<SocketAddr, i32>,
     },
+    Bind {
+        address: Result<SocketAddr, i32>,
+    },
+    Listen {
+        backlog: i32,
+    },
     Fallocate {
         keep_size: bool,
         offset: u64,
@@ -118,13 +124,15 @@ pub(super) enum Op {
 }
 
 /// The opcodes that are known.
-pub(super) const KNOWN: [Opcode; 28] = [
+pub(super) const KNOWN: [Opcode; 30] = [
     Opcode::NOP,
     Opcode::FSYNC,
     Opcode::POLL_ADD,
     Opcode::ACCEPT,
     Opcode::ASYNC_CANCEL,
     Opcode::CONNECT,
+    Opcode::BIND,
+    Opcode::LISTEN,
     Opcode::FALLOCATE,
     Opcode::OPENAT,
     Opcode::CLOSE,
@@ -201,7 +209,9 @@ impl Op {
             Opcode::TIMEOUT | Opcode::LINK_TIMEOUT | Opcode::TIMEOUT_REMOVE => {
                 Op::parse_timer(taken)
             }
-            Opcode::ACCEPT | Opcode::CONNECT | Opcode::SOCKET => Op::parse_connection(taken),
+            Opcode::ACCEPT | Opcode::CONNECT | Opcode::BIND | Opcode::SOCKET => {
+                Op::parse_connection(taken)
+            }
             Opcode::SEND | Opcode::SEND_ZC => Op::parse_send(sqe),
             Opcode::RECV => Op::parse_recv(sqe, selects),
             Opcode::READ_MULTISHOT => {
@@ -265,6 +275,11 @@ impl Op {
                 require(InstallFdFlags::from_bits(sqe.op_flags).is_some(), libc::EINVAL)?;
                 Op::InstallFd
             }
+            Opcode::LISTEN => {
+                let other = sqe.addr != 0 || sqe.off != 0 || sqe.op_flags != 0;
+                require(!other && sqe.buf == 0 && sqe.splice_fd == 0, libc::EINVAL)?;
+                Op::Listen { backlog: sqe.len as i32 }
+            }
             Opcode::SHUTDOWN => Op::Shutdown { how: sqe.len as i32 },
             Opcode::FTRUNCATE => Op::Truncate { len_bytes: sqe.off },
             _ => return Err(libc::EINVAL),
@@ -275,12 +290,16 @@ impl Op {
         let sqe = taken.sqe();
         let flags = sqe.op_flags as i32;
         match Opcode(sqe.opcode) {
-            Opcode::CONNECT => {
+            Opcode::CONNECT | Opcode::BIND => {
                 let bytes = taken.socket_address()?;
                 let address = Address::from_bytes(&bytes).and_then(|address| address.to_std());
                 // Only unix sockets have other addresses, and none of those can be bound here.
                 let unknown = if bytes.len() < 16 { libc::EINVAL } else { libc::ECONNREFUSED };
-                Ok(Op::Connect { address: address.ok_or(unknown) })
+                let address = address.ok_or(unknown);
+                Ok(match Opcode(sqe.opcode) {
+                    Opcode::BIND => Op::Bind { address },
+                    _ => Op::Connect { address },
+                })
             }
             Opcode::ACCEPT => {
                 let how = AcceptFlags::from_bits(sqe.ioprio);
@@ -298,13 +317,15 @@ impl Op {
                 let on_exec = sqe.off as i32 & libc::SOCK_CLOEXEC != 0;
                 require(sqe.splice_fd == 0 || !on_exec, libc::EINVAL)?;
                 let (domain, kind) = (sqe.fd, sqe.off as i32 & !SOCKET_FLAGS);
+                // `SOCK_MAX` is 11.
+                require((0..11).contains(&kind), libc::EINVAL)?;
                 let protocols = match domain {
                     libc::AF_INET | libc::AF_INET6 => [0, libc::IPPROTO_TCP],
-                    libc::AF_UNIX => [0, 0],
+                    libc::AF_UNIX => [0, libc::AF_UNIX],
                     _ => return Err(libc::EAFNOSUPPORT),
                 };
-                let known = protocols.contains(&(sqe.len as i32));
-                require(kind == libc::SOCK_STREAM && known, libc::EPROTONOSUPPORT)?;
+                require(kind == libc::SOCK_STREAM, libc::ESOCKTNOSUPPORT)?;
+                require(protocols.contains(&(sqe.len as i32)), libc::EPROTONOSUPPORT)?;
                 Ok(Op::Socket { domain })
             }
         }

@@ -82,7 +82,12 @@ impl Registered {
         if slot >= files.slots.len() {
             return Err(libc::EINVAL);
         }
-        files.put(slot, Some(file));
+        if files.slots[slot].is_some() {
+            // The search for a free slot is about free ones.
+            files.slots[slot] = Some(file);
+        } else {
+            files.put(slot, Some(file));
+        }
         Ok(0)
     }
 

@@ -164,7 +164,8 @@ impl Request {
         let Some(file) = self.file.as_ref().filter(|_| !self.is_settled()) else { return true };
         let len_bytes = (self.sqe().len as usize).saturating_sub(self.progress);
         match &self.op {
-            Op::Read { .. } => file.can_read(),
+            // Reading nothing does not wait, receiving nothing does.
+            Op::Read { .. } => file.can_read() || self.wanted() == 0,
             // What fails does not wait.
             Op::Recv { .. } | Op::Send { .. } if file.socket().is_err() => true,
             Op::Recv { flags, .. } => flags & libc::MSG_DONTWAIT != 0 || file.can_read(),
@@ -244,13 +245,7 @@ impl Request {
             | Op::Rename { .. }
             | Op::Link { .. }
             | Op::MakeLink { .. } => self.name(world),
-            Op::Fsync => match &file()?.kind {
-                Kind::Inode(inode) if matches!(inode.node, Node::Null | Node::Full) => {
-                    Err(libc::EINVAL)
-                }
-                Kind::Inode(_) => done(0),
-                _ => Err(libc::EINVAL),
-            },
+            Op::Fsync => fsync(file()?),
             Op::Fallocate { keep_size, offset, len_bytes } => {
                 fallocate(world, file()?, *keep_size, *offset, *len_bytes)
             }
@@ -267,6 +262,14 @@ impl Request {
             Op::Connect { address } => {
                 let connected = world.network.connect(file()?.socket()?, (*address)?)?;
                 Ok(connected.map(|()| Outcome::Done(0)))
+            }
+            Op::Bind { address } => {
+                world.network.bind(file()?.socket()?, (*address)?)?;
+                done(0)
+            }
+            Op::Listen { backlog } => {
+                world.network.listen(file()?.socket()?, *backlog)?;
+                done(0)
             }
             Op::Accept { .. } => self.accept(file()?, world),
             Op::Poll { .. } => self.poll(file()?),
@@ -308,8 +311,9 @@ impl Request {
     /// The events to report; none if there is nothing to report.
     fn polled(&self, file: &OpenFile) -> Result<Option<u32>, i32> {
         let Op::Poll { events, seen, .. } = self.op else { return Err(libc::EINVAL) };
-        // Errors and hang-ups are reported to everybody, poll(2).
-        let holds = file.events()? & (events | (libc::POLLERR | libc::POLLHUP) as u32);
+        // Errors and hang-ups are reported to everybody, poll(2), and by io_uring half of them too.
+        let always = (libc::POLLERR | libc::POLLHUP | libc::POLLRDHUP) as u32;
+        let holds = file.events()? & (events | always);
         let (arrivals, departures) = file.wakes();
         let fresh = match seen {
             // The first time is by level, all later ones are by edge.
@@ -352,6 +356,13 @@ impl Request {
 
 fn opened(number: RawFd) -> Attempt {
     Ok(Some(Outcome::Done(number)))
+}
+
+fn fsync(file: &OpenFile) -> Attempt {
+    match &file.kind {
+        Kind::Inode(inode) if !matches!(inode.node, Node::Null | Node::Full) => done(0),
+        _ => Err(libc::EINVAL),
+    }
 }
 
 fn fallocate(

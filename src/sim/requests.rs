@@ -98,8 +98,8 @@ impl Requests {
             let flags = SqeFlags::from_bits_retain(taken.sqe().flags);
             let mut op = Op::parse(&taken);
             note_submission(world, &taken, &op);
-            let behind = chain.links.back().is_some_and(|(_, op)| !is_link_timeout(op));
-            if is_link_timeout(&op) && !behind {
+            let before = chain.links.back().map(|(before, _)| before);
+            if is_link_timeout(&taken) && before.is_none_or(is_link_timeout) {
                 op = Err(libc::EINVAL);
             }
             if flags.contains(SqeFlags::IO_DRAIN) {
@@ -449,8 +449,8 @@ fn close(world: &mut World, number: i32) -> i32 {
     }
 }
 
-fn is_link_timeout(op: &Result<Op, i32>) -> bool {
-    matches!(op, Ok(Op::LinkTimeout { .. }))
+fn is_link_timeout(taken: &Taken) -> bool {
+    Opcode(taken.sqe().opcode) == Opcode::LINK_TIMEOUT
 }
 
 /// Adds a submission to the trace: all that is the same in every run, so no address.

@@ -130,6 +130,10 @@ impl Endpoint {
     /// How many bytes can be sent now; `None` if a send would wait.
     pub(super) fn room(&self) -> Result<Option<usize>, i32> {
         if self.outgoing.finished() || self.outgoing.unread() {
+            if self.names.is_none() {
+                // A unix socket leaves the error to who receives.
+                return Err(libc::EPIPE);
+            }
             return match self.error.take() {
                 0 => Err(libc::EPIPE),
                 errno => Err(errno),
@@ -165,9 +169,19 @@ impl Endpoint {
         true
     }
 
+    /// Whether there is no connection any more: both sides of TCP have ended it, or it was reset.
+    fn is_over(&self) -> bool {
+        let ended = self.incoming.finished() && self.outgoing.finished();
+        self.names.is_some() && (ended || self.reset.get())
+    }
+
     fn shutdown(&self, how: i32) {
         if how != libc::SHUT_WR {
             self.deaf.set(true);
+            if self.names.is_none() {
+                // Between unix sockets that is an end for who sends.
+                self.incoming.refuse();
+            }
             self.shutdowns.set(self.shutdowns.get() + 1);
         }
         if how != libc::SHUT_RD {
@@ -176,15 +190,16 @@ impl Endpoint {
     }
 
     fn events(&self) -> u32 {
-        let hung_up = (self.incoming.finished() && self.outgoing.finished())
-            || self.reset.get()
-            // A unix socket hangs up as soon as its peer is closed, a TCP socket is half open then.
-            || (self.names.is_none() && self.outgoing.unread());
+        let unix = self.names.is_none();
+        let hears_no_more = self.incoming.finished() || self.deaf.get();
+        // A unix socket knows that its peer does not listen, a TCP socket does not.
+        let says_no_more = self.outgoing.finished() || unix && self.outgoing.unread();
+        let hung_up = hears_no_more && says_no_more || self.reset.get();
         let mut events = 0;
         for (holds, bits) in [
             (self.can_receive(), libc::POLLIN | libc::POLLRDNORM),
             (self.can_send(), libc::POLLOUT | libc::POLLWRNORM),
-            (self.incoming.finished() || self.deaf.get(), libc::POLLRDHUP),
+            (hears_no_more, libc::POLLRDHUP),
             (hung_up, libc::POLLHUP),
             (self.has_error(), libc::POLLERR),
         ] {
@@ -285,6 +300,7 @@ impl Socket {
         }
         let stage = match &*self.stage.borrow() {
             Stage::Unconnected => return Err(libc::ENOTCONN),
+            Stage::Connected(endpoint) if endpoint.is_over() => return Err(libc::ENOTCONN),
             Stage::Connected(endpoint) => {
                 endpoint.shutdown(how);
                 return Ok(());

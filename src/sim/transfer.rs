@@ -158,6 +158,7 @@ impl Request {
         most: usize,
     ) -> Result<Option<Vec<u8>>, i32> {
         match &file.kind {
+            Kind::Socket(_) if offset.is_some_and(|offset| offset > 0) => Err(libc::ESPIPE),
             Kind::Inode(inode) => {
                 let at = position(file, offset)?;
                 let bytes = match &inode.node {
@@ -172,6 +173,11 @@ impl Request {
                     file.position.set(at + bytes.len() as u64);
                 }
                 Ok(Some(bytes))
+            }
+            Kind::PipeReader(_) | Kind::Socket(_)
+                if most == 0 && matches!(self.op, Op::Read { .. }) =>
+            {
+                Ok(Some(Vec::new()))
             }
             Kind::PipeReader(reader) if reader.available() == 0 && !reader.finished() => Ok(None),
             Kind::PipeReader(reader) => Ok(Some(reader.read(most))),
@@ -216,6 +222,7 @@ impl Request {
                 Node::Null => len_bytes,
                 Node::Full => return Err(libc::ENOSPC),
             },
+            Kind::PipeWriter(_) if len_bytes == 0 => 0,
             Kind::PipeWriter(writer) if writer.unread() => return Err(libc::EPIPE),
             Kind::PipeWriter(_) if !file.can_write(len_bytes) => return Ok(None),
             Kind::PipeWriter(writer) => {
@@ -223,6 +230,7 @@ impl Request {
                 writer.write(&self.taken.bytes(self.progress, count)?);
                 count
             }
+            Kind::Socket(_) if offset.is_some_and(|offset| offset > 0) => return Err(libc::ESPIPE),
             Kind::Socket(socket) => {
                 let endpoint = socket.endpoint().ok_or(match socket.domain {
                     libc::AF_UNIX => libc::ENOTCONN,

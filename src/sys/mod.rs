@@ -8,6 +8,7 @@
 pub(crate) mod abi;
 pub(crate) mod mapping;
 pub(crate) mod pages;
+pub(crate) mod plain;
 pub(crate) mod process;
 pub(crate) mod syscall;
 pub(crate) mod transfer;

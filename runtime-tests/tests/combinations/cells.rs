@@ -141,9 +141,6 @@ impl Cell {
     pub(crate) fn reason_to_skip(&self) -> Option<&'static str> {
         let Cell { end, kind, outcome, fault } = *self;
         let never_submitted = end == End::DroppedBeforeItsFirstPoll;
-        if kind == Kind::Chain {
-            return Some("the driver refuses linked submissions with EINVAL");
-        }
         if kind == Kind::WithDirectDescriptor && outcome == Outcome::Short {
             return Some("a descriptor is made or it is not");
         }
@@ -173,7 +170,7 @@ impl Cell {
     /// What the kernel says of the operation.
     pub(crate) fn completions(&self) -> Vec<Said> {
         let error = if self.is_cancelled() { -libc::ECANCELED } else { -libc::EIO };
-        let said = |result, flags| Said { result, flags };
+        let said = |result, flags| Said { part: 0, result, flags };
         let result = match self.outcome {
             Outcome::Success | Outcome::LateCancel => 8,
             Outcome::Short => 3,
@@ -183,6 +180,11 @@ impl Cell {
             Brings::Buffer => buffer(shot),
             _ => 0,
         };
+        if self.kind == Kind::Chain {
+            // Whatever is not all that was asked for ends a chain.
+            let second = if result == 8 { 8 } else { -libc::ECANCELED };
+            return vec![said(result, 0), Said { part: 1, ..said(second, 0) }];
+        }
         match (self.multishot(), self.zero_copy()) {
             (false, false) => vec![said(result, flags_of(7))],
             // Even an error may leave the kernel with the buffer for a while.
@@ -216,37 +218,46 @@ impl Cell {
     /// The ledger.
     pub(crate) fn expected(&self) -> Vec<String> {
         let mut ledger = Ledger { cell: self, events: Vec::new() };
+        if self.end == End::DroppedBeforeItsFirstPoll {
+            ledger.freed_unsubmitted();
+            return ledger.events;
+        }
+        for name in self.names() {
+            ledger.note(&format!("{name}prepared"));
+        }
         match self.end {
-            End::DroppedBeforeItsFirstPoll => ledger.freed(),
+            End::DroppedBeforeItsFirstPoll => {}
             End::Awaited | End::CancelledAndAwaited => {
-                ledger.note("prepared");
-                if self.is_cancelled() {
-                    ledger.note("cancel");
-                }
+                ledger.cancelled();
                 ledger.taken();
             }
             End::DroppedAfterCompletion => {
-                ledger.note("prepared");
-                ledger.woken();
-                ledger.abandoned();
+                ledger.woken_untaken();
+                ledger.abandoned_by_one_drop();
             }
             End::Forgotten => {
-                ledger.note("prepared");
-                if self.is_cancelled() {
-                    ledger.note("cancel");
-                }
-                ledger.woken();
+                ledger.cancelled();
+                ledger.woken_untaken();
             }
             End::DroppedQueued | End::DroppedInFlight | End::TaskAborted | End::TaskPanicked => {
-                ledger.note("prepared");
                 if self.fault == Fault::WakerPanics {
                     ledger.note("panics");
                 }
-                ledger.note("cancel");
+                ledger.cancelled();
                 ledger.abandoned();
             }
         }
         ledger.events
+    }
+
+    /// What stands before the events of each operation.
+    fn names(&self) -> &'static [&'static str] {
+        if self.kind == Kind::Chain { &["first ", "second "] } else { &[""] }
+    }
+
+    /// Whether both parts of a chain are done before anybody looks.
+    fn ends_at_once(&self) -> bool {
+        self.end == End::CancelledAndAwaited && self.outcome != Outcome::LateCancel
     }
 }
 
@@ -261,6 +272,13 @@ impl Ledger<'_> {
         self.events.push(event.to_owned());
     }
 
+    /// A cancel for each operation, where there is one at all.
+    fn cancelled(&mut self) {
+        if self.cell.is_cancelled() {
+            self.cell.names().iter().for_each(|_| self.note("cancel"));
+        }
+    }
+
     fn woken(&mut self) {
         self.note("woken");
         if self.cell.fault == Fault::WakerPanics {
@@ -268,25 +286,41 @@ impl Ledger<'_> {
         }
     }
 
-    fn freed(&mut self) {
-        self.note("dropped");
+    /// Nobody polls again, so each operation wakes once, by the one waker; that panics once.
+    fn woken_untaken(&mut self) {
+        self.woken();
+        self.cell.names().iter().skip(1).for_each(|_| self.note("woken"));
+    }
+
+    fn freed(&mut self, name: &str) {
+        self.note(&format!("{name}dropped"));
         if self.cell.fault == Fault::DestructorPanics {
             self.note("panics");
         }
+    }
+
+    /// One drop for all: the first panic unwinds through the rest.
+    fn freed_unsubmitted(&mut self) {
+        let names = self.cell.names();
+        self.freed(names[0]);
+        names[1..].iter().for_each(|name| self.note(&format!("{name}dropped")));
     }
 
     /// What a completion brought is given back.
     fn given_back(&mut self, said: Said) {
         match self.cell.brings() {
             Brings::Buffer => self.note(&format!("returned buffer {}", said.flags >> 16)),
-            Brings::Descriptor if said.result >= 0 => self.note(&format!("closed {}", said.result)),
+            Brings::Descriptor if said.result >= 0 => {
+                self.note(&format!("closed {}", said.result));
+            }
             _ => {}
         }
     }
 
-    /// The result of an operation that completes once: its first completion.
-    fn result(&self) -> Said {
-        self.cell.completions()[0]
+    /// The results of operations that complete once: the first completion of each.
+    fn results(&self) -> Vec<(&'static str, Said)> {
+        let results = self.cell.completions().into_iter().filter(|said| !said.is_notification());
+        self.cell.names().iter().copied().zip(results).collect()
     }
 
     /// Somebody takes all there is.
@@ -297,12 +331,46 @@ impl Ledger<'_> {
                 self.note(&format!("shot {}", said.result));
                 self.given_back(said);
             }
-            return self.freed();
+            return self.freed("");
+        }
+        if self.cell.kind == Kind::Chain {
+            return self.chain_taken();
         }
         self.woken();
-        self.note(&format!("completed {}", self.result().result));
-        self.freed();
-        self.given_back(self.result());
+        for (name, said) in self.results() {
+            self.note(&format!("completed {}", said.result));
+            self.freed(name);
+            self.given_back(said);
+        }
+    }
+
+    /// The parts of a chain, which wake one by one unless both are done at once.
+    fn chain_taken(&mut self) {
+        let [(first, one), (second, two)] = self.results()[..] else { return };
+        let at_once = self.cell.ends_at_once();
+        self.woken();
+        if at_once && self.cell.fault != Fault::WakerPanics {
+            self.note("woken");
+        }
+        self.note(&format!("{first}completed {}", one.result));
+        self.freed(first);
+        if self.cell.fault == Fault::DestructorPanics {
+            // The panic of the first part ends the chain; the second one is dropped with it.
+            if !self.cell.is_cancelled() {
+                self.note("cancel");
+            }
+            self.note(&format!("{second}abandoned {}", two.result));
+            return self.freed(second);
+        }
+        if !at_once {
+            self.woken();
+        }
+        self.note(&format!("{second}completed {}", two.result));
+        self.freed(second);
+        if at_once && self.cell.fault == Fault::WakerPanics {
+            // The wake that the panic of the other one has put off.
+            self.note("woken");
+        }
     }
 
     /// Nobody does.
@@ -312,10 +380,20 @@ impl Ledger<'_> {
                 self.note(&format!("abandoned shot {}", said.result));
                 self.given_back(said);
             }
-            return self.freed();
+            return self.freed("");
         }
-        self.note(&format!("abandoned {}", self.result().result));
-        self.freed();
-        self.given_back(self.result());
+        for (name, said) in self.results() {
+            self.note(&format!("{name}abandoned {}", said.result));
+            self.freed(name);
+            self.given_back(said);
+        }
+    }
+
+    /// As [`Ledger::abandoned`], within one drop: a panic unwinds through the rest.
+    fn abandoned_by_one_drop(&mut self) {
+        self.abandoned();
+        if self.cell.kind == Kind::Chain && self.cell.fault == Fault::DestructorPanics {
+            self.events.pop();
+        }
     }
 }

@@ -17,6 +17,8 @@ use super::parts::{BYTES, Events};
 /// What a completion is to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Said {
+    /// Of which operation: 0, or 1 for the second one of a chain.
+    pub(crate) part: usize,
     pub(crate) result: i32,
     pub(crate) flags: u32,
 }
@@ -31,7 +33,7 @@ impl Said {
     }
 }
 
-/// The test's hand on the kernel. One operation is in flight at a time.
+/// The test's hand on the kernel.
 #[derive(Clone, Debug)]
 pub(crate) struct Script(Rc<RefCell<Scene>>);
 
@@ -39,7 +41,8 @@ pub(crate) struct Script(Rc<RefCell<Scene>>);
 struct Scene {
     now: Instant,
     events: Events,
-    in_flight: Option<RawSqe>,
+    /// In the order of their submission.
+    in_flight: Vec<Option<RawSqe>>,
     next: Vec<Said>,
     cancelled: bool,
     cancel_answer: i32,
@@ -51,10 +54,10 @@ impl Script {
         Script(Rc::new(RefCell::new(Scene {
             now: Instant::now(),
             events: events.clone(),
-            in_flight: None,
+            in_flight: Vec::new(),
             next: Vec::new(),
             cancelled: false,
-            cancel_answer: 0,
+            cancel_answer: -libc::ENOENT,
             after_cancel: VecDeque::new(),
         })))
     }
@@ -63,7 +66,7 @@ impl Script {
         Box::new(Scripted(self.clone()))
     }
 
-    /// Completes the operation with the next `enter`.
+    /// Completes an operation with the next `enter`.
     pub(crate) fn say(&self, said: Said) {
         self.0.borrow_mut().next.push(said);
     }
@@ -97,7 +100,7 @@ unsafe impl Kernel for Scripted {
                 let user_data = sqe.user_data;
                 answers.push(RawCqe { user_data, res: scene.cancel_answer, flags: 0 });
             } else {
-                scene.in_flight = Some(sqe);
+                scene.in_flight.push(Some(sqe));
             }
         }
         let mut said = std::mem::take(&mut scene.next);
@@ -138,7 +141,8 @@ unsafe impl Kernel for Scripted {
 impl Scene {
     /// Uses what was lent as Linux might, at the last moment: fills what is to be filled, reads what is sent.
     fn complete(&mut self, said: Said) -> RawCqe {
-        let sqe = self.in_flight.expect("an operation is in flight");
+        let in_flight = &mut self.in_flight[said.part];
+        let sqe = in_flight.expect("it is in flight");
         let lent = ptr::with_exposed_provenance_mut::<u8>(sqe.addr as usize);
         let filled = usize::try_from(said.result).unwrap_or(0).min(sqe.len as usize);
         if sqe.opcode == Opcode::RECV.0 {
@@ -153,7 +157,7 @@ impl Scene {
             }
         }
         if said.is_last() {
-            self.in_flight = None;
+            *in_flight = None;
         }
         RawCqe { user_data: sqe.user_data, res: said.result, flags: said.flags }
     }

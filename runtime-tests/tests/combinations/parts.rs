@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use futures::Stream;
-use uring::op::{self, Completion, InFlight, MultiOp, Op, Shots};
+use uring::op::{self, Chain, Completion, InFlight, Link, MultiOp, Op, Shots};
 use uring::ring::{Cqe, MultiSqe, Sqe};
 
 /// What a zero-copy send sends.
@@ -59,6 +59,8 @@ impl Drop for Brought {
 
 /// The operation.
 pub(crate) struct Probe {
+    /// Before its events: tells the parts of a chain apart.
+    pub(crate) name: &'static str,
     pub(crate) events: Events,
     pub(crate) brings: Brings,
     pub(crate) zero_copy: bool,
@@ -75,7 +77,17 @@ impl Probe {
         panics_in_drop: bool,
     ) -> Probe {
         let (events, stdin) = (events.clone(), io::stdin());
-        Probe { events, brings, zero_copy, panics_in_drop, stdin, bytes: BYTES }
+        Probe { name: "", events, brings, zero_copy, panics_in_drop, stdin, bytes: BYTES }
+    }
+
+    pub(crate) fn named(self, name: &'static str) -> Probe {
+        let mut probe = self;
+        probe.name = name;
+        probe
+    }
+
+    fn note(&self, event: &str) {
+        self.events.note(format!("{}{event}", self.name));
     }
 
     fn brought(&self, cqe: &Cqe) -> Option<Brought> {
@@ -90,7 +102,7 @@ impl Probe {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        self.events.note("dropped");
+        self.note("dropped");
         if self.panics_in_drop {
             self.events.panic("a destructor");
         }
@@ -102,7 +114,7 @@ impl Op for Probe {
 
     /// What the kernel does is up to the script; it uses what is lent here all the same.
     fn prepare(&mut self) -> Sqe<'_> {
-        self.events.note("prepared");
+        self.note("prepared");
         let target = self.stdin.as_fd().into();
         match self.zero_copy {
             true => Sqe::send_zc(target, &self.bytes, 0),
@@ -111,14 +123,14 @@ impl Op for Probe {
     }
 
     fn complete(self, completion: Completion<Self>) -> Option<Brought> {
-        self.events.note(format!("completed {}", completion.raw_result()));
+        self.note(&format!("completed {}", completion.raw_result()));
         let brought = self.brought(&completion);
         drop(self);
         brought
     }
 
     fn abandoned(self, completion: Completion<Self>) {
-        self.events.note(format!("abandoned {}", completion.raw_result()));
+        self.note(&format!("abandoned {}", completion.raw_result()));
         let _brought = self.brought(&completion);
         drop(self);
     }
@@ -128,33 +140,42 @@ impl MultiOp for Probe {
     type Item = Option<Brought>;
 
     fn prepare(&mut self) -> MultiSqe<'_> {
-        self.events.note("prepared");
+        self.note("prepared");
         MultiSqe::poll(self.stdin.as_fd().into(), libc::POLLIN as u32)
     }
 
     fn shot(&self, completion: Completion<Self>) -> Option<Brought> {
-        self.events.note(format!("shot {}", completion.raw_result()));
+        self.note(&format!("shot {}", completion.raw_result()));
         self.brought(&completion)
     }
 
     fn abandoned_shot(&self, completion: Completion<Self>) {
-        self.events.note(format!("abandoned shot {}", completion.raw_result()));
+        self.note(&format!("abandoned shot {}", completion.raw_result()));
         drop(self.brought(&completion));
     }
 }
 
-/// An operation that was submitted, of either kind.
+/// What is to be submitted.
+pub(crate) enum Probes {
+    Once(Probe),
+    Many(Probe),
+    Chain((Probe, Probe)),
+}
+
+/// What was submitted.
 pub(crate) enum Submitted {
     Once(InFlight<Probe>),
     Many(Shots<Probe>),
+    Chain(Chain<(Probe, Probe)>),
 }
 
 impl Submitted {
     /// Inside a runtime.
-    pub(crate) fn submit(probe: Probe, multishot: bool) -> Submitted {
-        match multishot {
-            true => Submitted::Many(op::submit_multi(probe)),
-            false => Submitted::Once(op::submit(probe)),
+    pub(crate) fn submit(probes: Probes) -> Submitted {
+        match probes {
+            Probes::Once(probe) => Submitted::Once(op::submit(probe)),
+            Probes::Many(probe) => Submitted::Many(op::submit_multi(probe)),
+            Probes::Chain(parts) => Submitted::Chain(op::submit_chain(Link::Soft, parts)),
         }
     }
 
@@ -163,6 +184,10 @@ impl Submitted {
         match self {
             Submitted::Once(once) => Pin::new(once).poll(context).map(Some),
             Submitted::Many(many) => Pin::new(many).poll_next(context),
+            Submitted::Chain(chain) => Pin::new(chain).poll(context).map(|(first, second)| {
+                drop((first, second));
+                None
+            }),
         }
     }
 
@@ -174,6 +199,7 @@ impl Submitted {
     pub(crate) fn cancel(self) -> Submitted {
         match self {
             Submitted::Once(once) => Submitted::Once(once.cancel()),
+            Submitted::Chain(chain) => Submitted::Chain(chain.cancel()),
             Submitted::Many(_) => unreachable!("a stream is cancelled by being dropped"),
         }
     }

@@ -9,9 +9,9 @@ use runtime_tests::one_turn;
 use uring::Runtime;
 use uring::task::yield_now;
 
-use super::cells::{Cell, End, Fault};
+use super::cells::{Cell, End, Fault, Kind};
 use super::kernel::Script;
-use super::parts::{Events, ON_PURPOSE, Probe, Submitted, Waiting};
+use super::parts::{Events, ON_PURPOSE, Probe, Probes, Submitted, Waiting};
 
 /// Turns enough for a cancel and all that comes after it.
 const TURNS: usize = 6;
@@ -53,9 +53,14 @@ pub(crate) fn run(cell: &Cell) -> Vec<String> {
 }
 
 impl Stage {
-    fn probe(&self) -> Probe {
+    fn probes(&self) -> Probes {
         let panics = self.cell.fault == Fault::DestructorPanics;
-        Probe::new(&self.events, self.cell.brings(), self.cell.zero_copy(), panics)
+        let probe = || Probe::new(&self.events, self.cell.brings(), self.cell.zero_copy(), panics);
+        match self.cell.kind {
+            Kind::Chain => Probes::Chain((probe().named("first "), probe().named("second "))),
+            _ if self.cell.multishot() => Probes::Many(probe()),
+            _ => Probes::Once(probe()),
+        }
     }
 
     fn waiting(&self) -> Waiting {
@@ -72,8 +77,8 @@ impl Stage {
 
     /// Submitted and polled once, but not with the kernel yet.
     fn queued(&self) -> (Submitted, Waiting) {
-        let (probe, multishot) = (self.probe(), self.cell.multishot());
-        let mut submitted = self.runtime.block_on(async { Submitted::submit(probe, multishot) });
+        let probes = self.probes();
+        let mut submitted = self.runtime.block_on(async { Submitted::submit(probes) });
         let mut waiting = self.waiting();
         assert!(waiting.poll(&mut submitted).is_pending());
         (submitted, waiting)
@@ -103,8 +108,8 @@ impl Stage {
                 assert!(submitted.is_none(), "it yielded all it had");
             }
             End::DroppedBeforeItsFirstPoll => {
-                let (probe, multishot) = (self.probe(), self.cell.multishot());
-                let future = async move { drop(Submitted::submit(probe, multishot)) };
+                let probes = self.probes();
+                let future = async move { drop(Submitted::submit(probes)) };
                 contain(|| drop(future));
             }
             End::DroppedQueued => {
@@ -143,10 +148,10 @@ impl Stage {
     }
 
     fn act_in_a_task(&self) {
-        let (probe, multishot) = (self.probe(), self.cell.multishot());
+        let probes = self.probes();
         let (mut waiting, panics) = (self.waiting(), self.cell.end == End::TaskPanicked);
         let task = self.runtime.spawn(async move {
-            let mut submitted = Submitted::submit(probe, multishot);
+            let mut submitted = Submitted::submit(probes);
             let polled = poll_fn(|_| Poll::Ready(waiting.poll(&mut submitted))).await;
             assert!(polled.is_pending());
             if panics {
@@ -166,8 +171,9 @@ impl Stage {
     /// Nothing may be left, but for what was forgotten.
     fn end(self) -> Vec<String> {
         let metrics = self.runtime.metrics();
-        let forgotten = usize::from(self.cell.end == End::Forgotten);
-        let waits_for_teardown = usize::from(forgotten == 1 && self.cell.is_cancelled());
+        let operations = if self.cell.kind == Kind::Chain { 2 } else { 1 };
+        let forgotten = if self.cell.end == End::Forgotten { operations } else { 0 };
+        let waits_for_teardown = if self.cell.is_cancelled() { forgotten } else { 0 };
         assert_eq!(metrics.in_flight, waits_for_teardown, "in flight: {:?}", self.cell);
         assert_eq!(metrics.slots_in_use, forgotten, "slots in use: {:?}", self.cell);
         assert_eq!(metrics.strange_completions, 0, "{:?}", self.cell);
@@ -194,7 +200,9 @@ fn take(submitted: &mut Option<Submitted>, waiting: &mut Waiting) {
                 }
             }
             // The end, or a destructor's panic at the end.
-            Some(Poll::Ready(None)) | None => *submitted = None,
+            Some(Poll::Ready(None)) | None => {
+                contain(|| *submitted = None);
+            }
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::cell::Cell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::mem::ManuallyDrop;
+use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -134,6 +136,25 @@ fn variable(name: &str) -> Option<u64> {
     Some(said.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
+thread_local! {
+    static PLAYING: Cell<(&'static str, u64)> = const { Cell::new(("", 0)) };
+}
+
+/// Has every panic say how to play it again: also one that ends the process.
+fn tell_how_to_replay() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            usual(panic);
+            let (name, seed) = PLAYING.get();
+            eprintln!(
+                "play it again: URING_SEED={seed} cargo test -p runtime-tests --test scenarios {name}"
+            );
+        }));
+    });
+}
+
 /// Runs a scenario by as many seeds as were asked for.
 pub(crate) fn run(scenario: &Scenario) {
     let (count, start) =
@@ -177,10 +198,6 @@ fn show(scenario: &Scenario, seed: u64) {
     if again.is_ok() {
         eprintln!("it did not fail again: something else than the seed decides");
     }
-    eprintln!(
-        "play it again: URING_SEED={seed} cargo test -p runtime-tests --test scenarios {}",
-        scenario.name
-    );
 }
 
 /// The hash of a run's trace.
@@ -191,6 +208,8 @@ pub(crate) fn trace_of(scenario: &Scenario, seed: u64) -> u64 {
 }
 
 fn play(scenario: &Scenario, seed: u64, sim: &Sim) {
+    tell_how_to_replay();
+    PLAYING.set((scenario.name, seed));
     let lives = Rc::new(Lives::default());
     let stage = Rc::new(Stage {
         sim: sim.clone(),
@@ -199,6 +218,8 @@ fn play(scenario: &Scenario, seed: u64, sim: &Sim) {
         lives: Rc::clone(&lives),
     });
     let runtime = builder(&stage).kernel(sim.kernel()).build().expect("a runtime");
+    // What has failed is not torn down, which could fail once more and end the process.
+    let runtime = ManuallyDrop::new(runtime);
     // Some runs are broken off, with whatever is in flight then.
     let breaks_off = stage.below(8) == 0;
     let limit = if breaks_off { stage.moment() * 4 } else { LIMIT };
@@ -211,7 +232,11 @@ fn play(scenario: &Scenario, seed: u64, sim: &Sim) {
         assert!(breaks_off, "the scenario is stuck: {:?}, {runtime:?}", runtime.metrics());
     }
     assert_eq!(runtime.metrics().strange_completions, 0);
-    assert_eq!(runtime.shutdown().leaked, 0, "operations were left to the kernel");
+    assert_eq!(
+        ManuallyDrop::into_inner(runtime).shutdown().leaked,
+        0,
+        "operations were left to the kernel"
+    );
     assert_eq!((sim.in_flight(), sim.open_descriptors()), (0, 0), "left in the kernel");
     assert_eq!(lives.begun, lives.ended, "something was dropped twice or never");
     for fault in Fault::ALL {

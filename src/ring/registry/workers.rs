@@ -25,6 +25,24 @@ impl CpuSet {
         CpuSet::default()
     }
 
+    /// Those that this thread may run on. `sched_getaffinity(2)`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` on machines of more than 4,096 processors.
+    pub fn of_thread() -> io::Result<CpuSet> {
+        let mut words = [0_u64; 64];
+        // SAFETY: a mask of that many bytes, written during the call only; 0 is the calling thread.
+        let found =
+            unsafe { libc::sched_getaffinity(0, size_of_val(&words), words.as_mut_ptr().cast()) };
+        if found != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+        Ok(CpuSet { bytes })
+    }
+
     /// Adds a processor.
     pub fn insert(&mut self, cpu: u16) {
         let byte = usize::from(cpu / 8);

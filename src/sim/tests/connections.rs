@@ -15,12 +15,35 @@ fn sockets_are_streams_of_three_families() {
         (libc::AF_INET6, libc::SOCK_STREAM, 0, 0),
         (libc::AF_UNIX, libc::SOCK_STREAM, 0, 0),
         (libc::AF_NETLINK, libc::SOCK_STREAM, 0, -libc::EAFNOSUPPORT),
-        (libc::AF_INET, libc::SOCK_DGRAM, 0, -libc::EPROTONOSUPPORT),
+        (libc::AF_INET, libc::SOCK_DGRAM, 0, -libc::ESOCKTNOSUPPORT),
         (libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_UDP, -libc::EPROTONOSUPPORT),
     ] {
         let result = complete(&mut ring, Sqe::socket(domain, kind, protocol));
         assert_eq!(result.min(0), expected, "{domain} {kind} {protocol}");
     }
+}
+
+#[test]
+fn a_unix_peer_that_does_not_listen_is_an_end_and_a_connection_ends_once() {
+    let (sim, mut ring) = machine(9);
+    let (here, there) = sim.socket_pair();
+    assert_eq!(shutdown(&mut ring, there, libc::SHUT_RD), 0);
+    assert_eq!(send(&mut ring, here, b"x", 0), -libc::EPIPE);
+    let (client, server) = connection(&sim, &mut ring);
+    assert_eq!(shutdown(&mut ring, client, libc::SHUT_WR), 0);
+    assert_eq!(shutdown(&mut ring, server, libc::SHUT_WR), 0);
+    assert_eq!(shutdown(&mut ring, client, libc::SHUT_WR), -libc::ENOTCONN);
+}
+
+#[test]
+fn an_address_is_bound_and_listened_on_by_submissions() {
+    let (_sim, mut ring) = machine(10);
+    let (listening, client) = (socket(&mut ring), socket(&mut ring));
+    let at = Address::from(address("127.0.0.1:80"));
+    assert_eq!(complete(&mut ring, Sqe::bind(target(listening), &at)), 0);
+    assert_eq!(complete(&mut ring, Sqe::bind(target(client), &at)), -libc::EADDRINUSE);
+    assert_eq!(complete(&mut ring, Sqe::listen(target(listening), 1)), 0);
+    assert_eq!(complete(&mut ring, Sqe::connect(target(client), &at)), 0);
 }
 
 #[test]

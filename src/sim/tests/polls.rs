@@ -34,7 +34,7 @@ fn a_reset_is_an_error_that_nobody_has_to_ask_for() {
     let (client, server) = connection(&sim, &mut ring);
     assert_eq!(send(&mut ring, client, b"unread", 0), 6);
     assert_eq!(close(&mut ring, server), 0);
-    assert_eq!(poll(&mut ring, client, 0), ERR | HUP);
+    assert_eq!(poll(&mut ring, client, 0), ERR | HUP | RDHUP);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_multishot_poll_reports_the_level_once_and_then_every_edge() {
     sim._table.close(here).expect("close");
     ring.submit_and_wait(1, None).expect("enter");
     let last = reap(&mut ring)[0];
-    assert_eq!(last.raw_result() as u32, IN | HUP);
+    assert_eq!(last.raw_result() as u32, IN | HUP | RDHUP);
     assert!(last.more());
 }
 
