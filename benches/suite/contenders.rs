@@ -33,9 +33,10 @@ type Entry = (&'static str, &'static str, &'static [&'static str], &'static [&'s
 const SOCKETS: &[&str] = &["echo", "think", "stream", "accept", "idle"];
 const SOCKETS_AND_READS: &[&str] = &["echo", "think", "stream", "accept", "idle", "read"];
 
-const CONTENDERS: [Entry; 10] = [
+const CONTENDERS: [Entry; 11] = [
     ("uring", "rival-uring", &[], &[]),
     ("uring, leased", "rival-uring", &["leased=1"], SOCKETS),
+    ("uring, spinning", "rival-uring", &["spin=50"], &["echo", "think", "wake"]),
     (BARE, "rival-ring", &[], &[]),
     ("bare ring, all on", "rival-ring", &["best=1"], SOCKETS_AND_READS),
     (USUAL, "rival-tokio", &[], &[]),

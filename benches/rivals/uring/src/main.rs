@@ -1,12 +1,13 @@
 //! The contender of this repository: by its plain calls, `accept`, and `recv` into a buffer of the connection's
 //! own; with `leased=1` by those that serve many connections best, one accept for all, and received bytes in
-//! buffers of the runtime's, sent from where they are.
+//! buffers of the runtime's, sent from where they are. With `spin=MICROSECONDS` it spins so long before it sleeps.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use contender::{Access, Arguments, Runtime, finish, run};
@@ -17,6 +18,9 @@ use uring::net::{Incoming, TcpListener, TcpStream};
 
 struct Uring<const LEASED: bool>;
 
+/// How long a runtime spins before it sleeps.
+static SPIN: OnceLock<Duration> = OnceLock::new();
+
 enum Listener {
     Plain(TcpListener),
     /// Its listener lives as long as the process.
@@ -24,12 +28,19 @@ enum Listener {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::of_process();
-    match arguments.and_then(|arguments| arguments.number("leased", 0)) {
-        Ok(0) => run::<Uring<false>>(),
-        Ok(_) => run::<Uring<true>>(),
+    match leased() {
+        Ok(false) => run::<Uring<false>>(),
+        Ok(true) => run::<Uring<true>>(),
         Err(error) => finish(Err(error)),
     }
+}
+
+/// Notes how to spin, and returns which calls to use.
+fn leased() -> io::Result<bool> {
+    let arguments = Arguments::of_process()?;
+    let spin = Duration::from_micros(arguments.number("spin", 0)? as u64);
+    SPIN.get_or_init(|| spin);
+    Ok(arguments.number("leased", 0)? != 0)
 }
 
 impl<const LEASED: bool> Runtime for Uring<LEASED> {
@@ -38,7 +49,9 @@ impl<const LEASED: bool> Runtime for Uring<LEASED> {
     type File = File;
 
     fn block_on<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
-        uring::Runtime::new().expect("a ring").block_on(main)
+        let spin = SPIN.get().copied().unwrap_or_default();
+        let runtime = uring::Runtime::builder().spin_limit(spin).build();
+        runtime.expect("a ring").block_on(main)
     }
 
     fn spawn<T: 'static>(
