@@ -13,7 +13,7 @@ pub(crate) mod tests;
 
 #[cfg(all(test, loom))]
 pub(crate) use modelled::{
-    AtomicBool, AtomicI64, AtomicU8, Cell, Mutex, MutexGuard, fence, thread_local,
+    AtomicBool, AtomicI64, AtomicU8, Cell, Lifetime, Mutex, MutexGuard, fence, thread_local,
 };
 #[cfg(not(all(test, loom)))]
 pub(crate) use std::{
@@ -24,3 +24,22 @@ pub(crate) use std::{
     },
     thread_local,
 };
+
+/// Tells models when memory is used and when it is freed; elsewhere nobody, and it is empty.
+#[cfg(not(all(test, loom)))]
+#[derive(Debug)]
+pub(crate) struct Lifetime;
+
+#[cfg(not(all(test, loom)))]
+impl Lifetime {
+    #[inline]
+    pub(crate) fn new() -> Lifetime {
+        Lifetime
+    }
+
+    #[inline]
+    pub(crate) fn used(&self) {}
+
+    #[inline]
+    pub(crate) fn freed(&self) {}
+}

@@ -55,7 +55,7 @@ use super::{
     join::{JoinError, contain},
     waker::Remote,
 };
-use crate::sync::{AtomicBool, AtomicI64, Cell, thread_local};
+use crate::sync::{AtomicBool, AtomicI64, Cell, Lifetime, thread_local};
 
 pub(super) use wakers::Called;
 
@@ -115,6 +115,7 @@ struct Header {
     home: u64,
     /// Alive by rule 6.
     remote: NonNull<Remote>,
+    lifetime: Lifetime,
     /// Whether this is the main future's, which is no task: flags are all there is to set.
     is_main: bool,
 
@@ -173,6 +174,7 @@ fn create<F: Future>(future: F, core: &Core, is_main: bool) -> TaskRef {
         home: core.id().0,
         // SAFETY: what an `Arc` points to is not at null.
         remote: unsafe { NonNull::new_unchecked(Arc::as_ptr(core.remote()).cast_mut()) },
+        lifetime: Lifetime::new(),
         is_main,
         shared: AtomicI64::new(BIAS),
         called: AtomicBool::new(false),
@@ -311,6 +313,7 @@ unsafe fn free_task(task: NonNull<Header>) {
         let header = task.as_ref();
         debug_assert!(header.has_ended(), "rule 5: a task is freed with its future in it");
         let remote = header.owns_remote.get().then_some(header.remote.as_ptr());
+        header.lifetime.freed();
         (header.vtable.free)(task);
         if let Some(remote) = remote {
             // Rule 6: the reference that `leave` took.

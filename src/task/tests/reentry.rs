@@ -18,7 +18,7 @@ fn a_destructor_may_wake_abort_and_poll_its_own_task_and_spawn_another() {
             let (ledger, own, wakers) = (ledger.clone(), own.clone(), wakers.clone());
             move || {
                 wakers.borrow().iter().for_each(Waker::wake_by_ref);
-                wakers.borrow().iter().for_each(|waker| waker.clone().wake());
+                wakers.borrow().clone().into_iter().for_each(Waker::wake);
                 let mut handle = own.take().unwrap();
                 handle.abort();
                 handle.abort_handle().abort();
