@@ -13,7 +13,10 @@
 //!    memory, and only from rule 1's blocks. Internal submissions (cancels, the wake-up poll) lend nothing. The
 //!    parts of a chain are operations with a slot each: what ties them is when the kernel starts them, and no
 //!    part is lent anything of another. All are prepared before the first is pushed, so that a `prepare` that
-//!    panics leaves none behind.
+//!    panics leaves none behind. An operation may be built around another one and never call its `complete`:
+//!    so what an operation asked for in `prepare` holds without (a [`Close`](crate::op::Close) closes its
+//!    descriptor no second time), and what is lent without a borrow, a group of buffers, can be named only by who
+//!    owns its ring, or by an operation that keeps the pool.
 //! 3. A slot is freed only after its final completion. So a token in the kernel's hands always names a live
 //!    slot.
 //! 4. If teardown gives up, payloads and ring are leaked together.

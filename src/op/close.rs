@@ -17,7 +17,9 @@ pub struct Close {
     fd: Fd,
     /// Whether it is closed though others still have it.
     shared: bool,
-    /// Whether the kernel was asked to close it: only if it is ours alone, or `shared`.
+    /// Whether the kernel was asked to close it: only if it is ours alone, or `shared`. From then on its number may
+    /// be somebody else's at any time, whatever becomes of this: another operation may be built around this one,
+    /// and never call its [`complete`](Op::complete).
     asked: bool,
 }
 
@@ -44,31 +46,40 @@ impl Op for Close {
     const CANCEL_ON_DROP: bool = false;
 
     fn prepare(&mut self) -> Sqe<'_> {
-        self.asked = self.shared || self.fd.is_sole();
-        if !self.asked {
-            // Somebody has cloned it since: it is closed when that clone goes.
+        let is_closed_once = !self.asked;
+        self.asked |= self.shared || self.fd.is_sole();
+        if !self.asked || !is_closed_once {
+            // Somebody has cloned it since: it is closed when that clone goes. Or it is prepared again, by an
+            // operation around it.
             return Sqe::nop();
         }
         let (opcode, fd) = (Opcode::CLOSE.0, self.fd.as_raw_fd());
         // SAFETY: no memory is lent, and the descriptor is ours alone, or its other holders do not use its
-        // number any more, as `though_shared` has it. Whether the kernel has closed it or the operation still
-        // has to, `complete` decides.
+        // number any more, as `though_shared` has it. Only the first submission closes it, and no drop does
+        // afterwards unless `complete` knows that the kernel never saw that.
         unsafe { Sqe::raw(RawSqe { opcode, fd, ..RawSqe::default() }) }
     }
 
-    fn complete(self, completion: Completion<Self>) -> Self::Output {
+    fn complete(mut self, completion: Completion<Self>) -> Self::Output {
         // close(2): the descriptor is gone, whatever error it reports.
-        if self.asked && completion.reached_kernel() {
-            self.fd.forget();
-        }
+        self.asked &= completion.reached_kernel();
         completion.result().map(drop)
+    }
+}
+
+/// Without [`Op::complete`] nobody knows whether the kernel has closed it, and leaving it open is the lesser harm.
+impl Drop for Close {
+    fn drop(&mut self) {
+        if self.asked {
+            self.fd.clone().forget();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::Driver;
+    use crate::driver::{Driver, Wait};
     use crate::ring::Setup;
     use crate::sim::Sim;
     use futures::FutureExt;
@@ -89,5 +100,54 @@ mod tests {
         assert_eq!(sim.open_descriptors(), 1);
         drop(writer);
         assert_eq!(sim.open_descriptors(), 0);
+    }
+
+    /// One that is built around a close, and never lets it know what became of it.
+    struct Around(Close);
+
+    impl Op for Around {
+        type Output = Close;
+
+        fn prepare(&mut self) -> Sqe<'_> {
+            self.0.prepare()
+        }
+
+        fn complete(self, _: Completion<Self>) -> Close {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_close_inside_another_operation_closes_once_and_spares_who_gets_the_number_next() {
+        let sim = Sim::new(0);
+        let ring = Setup::new(2).build_on(sim.kernel()).expect("a ring");
+        let driver = Driver::new(ring, Duration::ZERO).expect("a driver");
+        let pipe = || {
+            let (reader, writer) = sim.pipe();
+            // SAFETY: the simulation has just made them, for us alone.
+            unsafe { (Fd::from_raw(reader), Fd::from_raw(writer)) }
+        };
+        let (reader, _writer) = pipe();
+        let number = reader.as_raw_fd();
+        let close = Close::new(reader).now_or_never().expect("ours alone");
+        let mut around = driver.submit(Around(close));
+        let close = loop {
+            driver.turn(Wait::No);
+            if let Some(close) = (&mut around).now_or_never() {
+                break close;
+            }
+        };
+        let (next, _next_writer) = pipe();
+        assert_eq!(next.as_raw_fd(), number, "the number is given out again");
+        let mut again = driver.submit(close);
+        let result = loop {
+            driver.turn(Wait::No);
+            if let Some(result) = (&mut again).now_or_never() {
+                break result;
+            }
+        };
+        result.expect("nothing was closed");
+        assert_eq!(sim.open_descriptors(), 4 - 1);
+        driver.shutdown(Duration::ZERO);
     }
 }

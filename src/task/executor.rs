@@ -28,7 +28,7 @@ const REMOTE_WAKES_PER_RUN: usize = 256;
 
 /// One thread's tasks. Dropping it ends them.
 pub(crate) struct Executor {
-    core: Rc<Core>,
+    pub(super) core: Rc<Core>,
     main: TaskRef,
     running: Cell<bool>,
     /// Tasks still to be polled of those that were ready together.

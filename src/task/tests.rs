@@ -4,7 +4,9 @@ mod aborts;
 #[cfg(loom)]
 mod loom;
 mod panics;
+mod reentry;
 mod shutdown;
+mod travels;
 mod wakes;
 
 use std::{
