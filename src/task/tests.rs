@@ -238,6 +238,26 @@ fn a_run_polls_no_more_tasks_than_its_budget() {
 }
 
 #[test]
+fn what_becomes_ready_during_a_round_waits_for_the_next_however_many_runs_the_round_takes() {
+    let (executor, _) = executor();
+    let ledger = Ledger::default();
+    for name in ["a", "b", "c"] {
+        let ledger = ledger.clone();
+        drop(executor.spawn(async move {
+            ledger.note(name);
+            yield_now().await;
+            ledger.note(name);
+        }));
+    }
+    assert!(executor.run(2) && executor.is_in_round());
+    ledger.expect(&["a", "b"]);
+    assert!(executor.run(2) && !executor.is_in_round());
+    ledger.expect(&["a", "b", "c"]);
+    assert!(!executor.run(64));
+    ledger.expect(&["a", "b", "c", "a", "b", "c"]);
+}
+
+#[test]
 fn a_task_may_spawn_while_it_is_polled() {
     let (executor, _) = executor();
     let _entered = enter(executor.clone());
