@@ -17,8 +17,9 @@ pub struct Close {
     fd: Fd,
     /// Whether it is closed though others still have it.
     shared: bool,
-    /// Whether the kernel was asked to close it: only if it is ours alone, or `shared`.
-    asked: bool,
+    /// Whether the submission has the descriptor now, which then is closed by nobody else. Made in `prepare`, and
+    /// not when the kernel is done: anybody may ask for the submission, and submit it as an operation of their own.
+    given_up: bool,
 }
 
 impl Close {
@@ -27,14 +28,14 @@ impl Close {
     /// Dropped before it resolves, the descriptor is closed as by any drop.
     pub async fn new(fd: Fd) -> Close {
         fd.sole().await;
-        Close { fd, shared: false, asked: false }
+        Close { fd, shared: false, given_up: false }
     }
 
     /// Closes a descriptor that operations may still hold, none of which submits anything by its number any
     /// more. Those that were submitted reach the kernel first, as the queue keeps their order, and the kernel
     /// then holds the file itself.
     pub(crate) fn though_shared(fd: Fd) -> Close {
-        Close { fd, shared: true, asked: false }
+        Close { fd, shared: true, given_up: false }
     }
 }
 
@@ -44,22 +45,24 @@ impl Op for Close {
     const CANCEL_ON_DROP: bool = false;
 
     fn prepare(&mut self) -> Sqe<'_> {
-        self.asked = self.shared || self.fd.is_sole();
-        if !self.asked {
+        let may = self.shared || self.fd.is_sole();
+        self.given_up = may && self.fd.disown();
+        if !self.given_up {
             // Somebody has cloned it since: it is closed when that clone goes.
             return Sqe::nop();
         }
         let (opcode, fd) = (Opcode::CLOSE.0, self.fd.as_raw_fd());
-        // SAFETY: no memory is lent, and the descriptor is ours alone, or its other holders do not use its
-        // number any more, as `though_shared` has it. Whether the kernel has closed it or the operation still
-        // has to, `complete` decides.
+        // SAFETY: no memory is lent, and the descriptor is the submission's alone; if it was shared, its other
+        // holders do not use its number any more, as `though_shared` has it.
         unsafe { Sqe::raw(RawSqe { opcode, fd, ..RawSqe::default() }) }
     }
 
     fn complete(self, completion: Completion<Self>) -> Self::Output {
-        // close(2): the descriptor is gone, whatever error it reports.
-        if self.asked && completion.reached_kernel() {
-            self.fd.forget();
+        // close(2): once the kernel has been asked, the descriptor is gone, whatever error it reports.
+        if self.given_up && !completion.reached_kernel() {
+            // SAFETY: `prepare` gave it up to a submission that was not pushed: the completion is that of this
+            // operation, whose `prepare` the driver called last.
+            unsafe { self.fd.own_again() }
         }
         completion.result().map(drop)
     }
