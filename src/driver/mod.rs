@@ -13,7 +13,8 @@
 //!    memory, and only from rule 1's blocks. Internal submissions (cancels, the wake-up poll) lend nothing. The
 //!    parts of a chain are operations with a slot each: what ties them is when the kernel starts them, and no
 //!    part is lent anything of another. All are prepared before the first is pushed, so that a `prepare` that
-//!    panics leaves none behind.
+//!    panics leaves none behind. Buffers of a group are lent too, though no borrow says so: only submissions of
+//!    operations that keep their group are pushed.
 //! 3. A slot is freed only after its final completion. So a token in the kernel's hands always names a live
 //!    slot.
 //! 4. If teardown gives up, payloads and ring are leaked together.
@@ -35,7 +36,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::ring::{Cqe, Entry, Link, Ring, SetupError, SqeFlags, Step};
+use crate::ring::{Cqe, Entry, Link, Opcode, Ring, SetupError, SqeFlags, Step};
 use crate::sys::syscall;
 
 mod cancel_scope;
@@ -393,14 +394,16 @@ fn errno(errno: i32) -> io::Error {
     io::Error::from_raw_os_error(errno)
 }
 
-/// Whether a submission is tied to none of its neighbours and has a completion of its own. Linked or drained,
-/// it would take the driver's own submissions, or other tasks', into its chain; without a completion, nobody
-/// would know when its memory is free.
+/// Whether a submission is tied to none of its neighbours, has a completion of its own, selects from no buffers
+/// but what it keeps, and leaves the driver's own poll alone. Linked or drained, it would take the driver's own submissions, or other tasks', into
+/// its chain; without a completion, nobody would know when its memory is free; and buffers of others may be freed
+/// while it is in flight.
 fn is_on_its_own(sqe: &Entry) -> bool {
     let flags = SqeFlags::from_bits_retain(sqe.raw().flags);
-    !flags.intersects(
-        SqeFlags::IO_LINK | SqeFlags::IO_HARDLINK | SqeFlags::IO_DRAIN | SqeFlags::CQE_SKIP_SUCCESS,
-    )
+    let ties = SqeFlags::IO_LINK | SqeFlags::IO_HARDLINK | SqeFlags::IO_DRAIN;
+    // An update of the wake-up poll could make it wait for nothing.
+    let changes_wakes = sqe.raw().opcode == Opcode::POLL_REMOVE.0 && sqe.raw().addr == turn::WAKE;
+    !flags.intersects(ties | SqeFlags::CQE_SKIP_SUCCESS) && !sqe.selects_unkept() && !changes_wakes
 }
 
 /// Counts a block that user code freed by its panic.

@@ -9,7 +9,7 @@ use super::slots::{Action, Token};
 use crate::ring::{Cqe, MultiSqe, Ring, Sqe, Target};
 
 /// `user_data` of the wake-up poll. Tokens never reach it: their lower half is a slab index.
-const WAKE: u64 = u64::MAX;
+pub(super) const WAKE: u64 = u64::MAX;
 
 /// Completions copied out at a time.
 const CQES_PER_BATCH: usize = 64;

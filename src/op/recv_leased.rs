@@ -79,7 +79,9 @@ impl Op for RecvLeased {
     fn prepare(&mut self) -> Sqe<'_> {
         // Linux 5.19 takes a limit of 0 by its word.
         let limit_bytes = self.selected.pool.buffer_bytes() as u32;
-        let sqe = Sqe::recv_provided(self.fd.as_fd().into(), self.selected.group, limit_bytes, 0);
+        // The pool is kept in `selected`.
+        let sqe = Sqe::recv_provided(self.fd.as_fd().into(), self.selected.group, limit_bytes, 0)
+            .keeping_its_group();
         if self.data_first { sqe.poll_first() } else { sqe }
     }
 
@@ -131,7 +133,9 @@ impl MultiOp for RecvMulti {
     type Item = io::Result<Leased>;
 
     fn prepare(&mut self) -> MultiSqe<'_> {
-        let sqe = MultiSqe::recv(self.fd.as_fd().into(), self.selected.group, 0);
+        // The pool is kept in `selected`.
+        let sqe =
+            MultiSqe::recv(self.fd.as_fd().into(), self.selected.group, 0).keeping_its_group();
         if self.data_first { sqe.poll_first() } else { sqe }
     }
 

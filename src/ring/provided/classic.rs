@@ -183,7 +183,7 @@ impl ClassicBuffers {
     }
 
     fn entry(&self, sqe: RawSqe) -> Entry {
-        Entry { sqe, ring: Some(self.group.ring()) }
+        Entry::naming(sqe, Some(self.group.ring()))
     }
 }
 
