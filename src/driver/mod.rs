@@ -22,8 +22,9 @@
 //!    runs only while no `RefCell` of the driver is borrowed.
 //! 6. [`Driver::turn`] is not re-entered.
 //!
-//! Rules 1 to 4 are soundness; 5 and 6 keep the driver from panicking. A failure to submit is a completion
-//! with an errno: `submit` is infallible, buffers always come back, and operations have one error path.
+//! Rules 1 to 4 are soundness, and so is 6 while an abandoned operation is handed a shot, as a turn within that
+//! could end the operation under its feet. 5, and 6 elsewhere, keep the driver from panicking. A failure to submit
+//! is a completion with an errno: `submit` is infallible, buffers always come back, and operations have one error path.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -371,7 +372,8 @@ impl Driver {
                 Settled::Shot(shot, cqe) => {
                     let rest = Unsettled(self, token);
                     // SAFETY: rule 3: the payload of an abandoned operation leaves its slot only through
-                    // `Settled::Last`, below, and nobody else settles it: it has no future any more.
+                    // `Settled::Last`, below, and nobody else settles it: it has no future any more, and the actions
+                    // of its completions are done by turns, which are not re-entered (rule 6).
                     unsafe { shot.abandon(cqe) };
                     mem::forget(rest);
                 }
