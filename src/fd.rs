@@ -220,30 +220,11 @@ impl Fd {
         }
     }
 
-    /// Gives up ownership of the descriptor to whoever closes it by its number: no clone closes it any more.
-    /// Whether there was something to give up.
-    pub(crate) fn disown(&self) -> bool {
-        let descriptor = self.0.descriptor.take();
-        let was_owned = descriptor.is_some();
-        if let Some(Descriptor::Os(fd)) = descriptor {
+    /// Gives up ownership of what somebody else has closed.
+    pub(crate) fn forget(self) {
+        if let Some(Descriptor::Os(fd)) = self.0.descriptor.take() {
             let _ = fd.into_raw_fd();
         }
-        was_owned
-    }
-
-    /// Takes ownership back.
-    ///
-    /// # Safety
-    ///
-    /// It was [given up](Fd::disown), and the descriptor was neither closed nor taken over by anybody since.
-    pub(crate) unsafe fn own_again(&self) {
-        let descriptor = if self.0.number < VIRTUAL {
-            // SAFETY: the caller's contract.
-            Descriptor::Os(unsafe { OwnedFd::from_raw_fd(self.0.number) })
-        } else {
-            Descriptor::Virtual
-        };
-        self.0.descriptor.set(Some(descriptor));
     }
 }
 

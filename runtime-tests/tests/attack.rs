@@ -16,13 +16,12 @@ use std::thread;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use runtime_tests::{Watchdog, a_while, on_every_kernel, on_linux, one_turn, poll_once};
+use runtime_tests::{Watchdog, a_while, on_every_kernel, on_linux, poll_once};
 use uring::fd::Fd;
 use uring::net::{TcpListener, TcpStream};
 use uring::op::lane::Lane;
 use uring::op::{self, Completion, MultiOp, Op};
-use uring::pool::PoolSetup;
-use uring::ring::{BufGroup, CancelKey, MultiSqe, Sqe};
+use uring::ring::{CancelKey, MultiSqe, Sqe};
 use uring::sim::Sim;
 use uring::task::yield_now;
 use uring::{Runtime, time};
@@ -86,57 +85,6 @@ fn a_close_in_the_disguise_of_another_operation_closes_nobody_elses_descriptor()
             let file = op::submit(Disguised(op::Close::new(fd).await)).await;
             let target = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
             assert_eq!(target.expect("still open"), Path::new("/dev/null"));
-        });
-    });
-}
-
-/// Receives into a buffer of a group that somebody else has made, and that it does not keep.
-struct RecvUnkept {
-    fd: Fd,
-    group: BufGroup,
-}
-
-impl Op for RecvUnkept {
-    type Output = i32;
-
-    fn prepare(&mut self) -> Sqe<'_> {
-        // After the first byte it has the buffer, and waits for the others.
-        Sqe::recv_provided(self.fd.as_fd().into(), self.group, 100, libc::MSG_WAITALL)
-    }
-
-    fn complete(self, completion: Completion<Self>) -> i32 {
-        completion.raw_result()
-    }
-}
-
-#[test]
-fn an_operation_that_does_not_keep_a_pool_has_nothing_written_to_its_freed_memory() {
-    const BUFFER_BYTES: usize = 1 << 16;
-    on_linux(|runtime| {
-        runtime.block_on(async {
-            let (fd, mut peer) = pair();
-            let pool = PoolSetup::new().buffer_bytes(BUFFER_BYTES as u32).at_first(1).limit(1);
-            let pool = pool.build().expect("a pool");
-            if !pool.is_registered() {
-                return runtime_tests::skipped("the kernel knows no rings of buffers");
-            }
-            let lane = Lane::new();
-            let held = lane.hold().await;
-            // The number of its group, and the ring, are in the submission that anybody may ask for.
-            let mut receive = op::RecvLeased::new(fd.clone(), pool.clone(), held).expect("made");
-            let entry = receive.prepare().into_raw();
-            drop(receive);
-            let group = BufGroup::new(entry.ring().expect("a ring"), entry.raw().buf);
-            let unkept = op::submit(RecvUnkept { fd, group });
-            one_turn().await;
-            peer.write_all(&[7]).expect("sent");
-            a_while().await;
-            drop(pool);
-            let others: Vec<Vec<u8>> =
-                (0..64).map(|i| vec![0; BUFFER_BYTES + (i % 2) * 4096]).collect();
-            peer.write_all(&[7; 99]).expect("sent");
-            assert_eq!(unkept.await, -libc::EINVAL);
-            assert!(!others.iter().any(|bytes| bytes.contains(&7)), "written to");
         });
     });
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use runtime_tests::{
-    Ledger, NotedBuf, On, a_while, all_quiet, on_every_kernel, on_every_kernel_of, one_turn, put,
-    skipped, steps,
+    Ledger, NotedBuf, On, a_while, all_quiet, for_turns, on_every_kernel, on_every_kernel_of,
+    one_turn, put, skipped, steps,
 };
 use uring::buf::IoBufMut;
 use uring::fd::Fd;
@@ -267,6 +267,21 @@ fn ten_thousand_operations_at_once_overflow_a_completion_queue_of_two_and_all_co
             }
         });
         assert_eq!(runtime.metrics().slots_in_use, 0);
+    });
+}
+
+/// `req_21`, `req_25`: nothing else takes this loop into the kernel.
+#[test]
+fn a_loop_that_is_never_idle_fetches_what_overflowed() {
+    on_every_kernel_of(2, 2, |runtime, on| {
+        if !on.is_linux() {
+            return; // Time stands still in a simulation that is not entered.
+        }
+        runtime.block_on(async {
+            let nops = join_all((0..50).map(|_| op::submit(op::Nop)));
+            let done = for_turns(100_000, nops).await.expect("completions were left in the kernel");
+            assert!(done.into_iter().all(|nop| nop.is_ok()));
+        });
     });
 }
 

@@ -84,6 +84,21 @@ fn poll_noted(reader: &Fd, ledger: &Ledger) -> Shots<NotedMulti> {
 }
 
 #[test]
+fn the_block_of_a_dropped_operation_is_lent_to_nobody_before_its_completion() {
+    on_every_kernel(|runtime, on| {
+        let (ledger, (reader, _writer)) = (Ledger::new(), on.pipe());
+        runtime.block_on(async {
+            let read = read_noted(&reader, &ledger);
+            one_turn().await;
+            drop(read);
+            assert_eq!(runtime.metrics().blocks_in_use, 1);
+            all_quiet(runtime).await;
+            assert_eq!(runtime.metrics().blocks_in_use, 0);
+        });
+    });
+}
+
+#[test]
 fn a_future_dropped_before_its_first_poll_submits_nothing() {
     on_every_kernel(|runtime, on| {
         let (ledger, (reader, _writer)) = (Ledger::new(), on.pipe());

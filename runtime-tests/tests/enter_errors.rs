@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::sync::{Arc, Once};
 use std::time::Instant;
 
-use futures::FutureExt;
 use futures::future::join_all;
-use runtime_tests::{Ledger, NotedBuf, On, one_turn, put, steps};
+use futures::{FutureExt, StreamExt};
+use runtime_tests::{Ledger, NotedBuf, On, a_while, one_turn, put, steps};
 use uring::Runtime;
 use uring::fd::Fd;
 use uring::op::{self, InFlight};
@@ -297,6 +297,51 @@ fn a_kernel_that_takes_one_submission_at_a_time_gets_each_exactly_once() {
                 assert_eq!(buf[..read], expected);
             });
             assert_eq!(world.runtime.metrics().strange_completions, 0);
+            assert_eq!(world.runtime.shutdown().leaked, 0);
+        });
+    }
+}
+
+/// `req_16`
+#[test]
+fn a_cancel_that_found_no_room_is_handed_over_when_there_is_some() {
+    every_world(2, |world, _| {
+        let (reader, _writer) = world.on.pipe();
+        world.runtime.block_on(async {
+            let dropped = world.read(&reader, "freed");
+            one_turn().await;
+            let queued = [world.read(&reader, "first"), world.read(&reader, "second")];
+            world.faults.for_ever.set(Some((When::Before, libc::EAGAIN)));
+            drop(dropped);
+            one_turn().await;
+            assert!(world.ledger.events().is_empty());
+            world.faults.for_ever.set(None);
+            a_while().await;
+            assert_eq!(world.ledger.events(), ["freed"]);
+            drop(queued);
+        });
+        assert_eq!(world.runtime.shutdown().leaked, 0);
+    });
+}
+
+#[test]
+fn a_stream_that_found_no_room_yields_the_errno_and_ends() {
+    for errno in FATAL {
+        every_world(2, |world, when| {
+            let (reader, writer) = world.on.pipe();
+            world.runtime.block_on(async {
+                let first = [world.read(&reader, "first"), world.read(&reader, "second")];
+                world.fail_once(when, errno);
+                let fd = reader.clone();
+                let polls = op::submit_multi(op::PollMulti { fd, events: libc::POLLIN as u32 });
+                let polls: Vec<_> = polls.collect().now_or_never().expect("it has ended");
+                let errnos = polls.iter().map(|poll| poll.as_ref().err()?.raw_os_error());
+                assert_eq!(errnos.collect::<Vec<_>>(), [Some(errno)]);
+                put(&writer, b"sixteen bytes ok").await;
+                for read in join_all(first).await {
+                    assert_eq!(read.expect("a read").0, 8);
+                }
+            });
             assert_eq!(world.runtime.shutdown().leaked, 0);
         });
     }

@@ -13,7 +13,7 @@ use runtime_tests::{
 use uring::Runtime;
 use uring::fd::Fd;
 use uring::op::{self, InFlight, MultiOp, Op};
-use uring::ring::{MultiSqe, Sqe};
+use uring::ring::{Link, MultiSqe, Sqe};
 
 /// Runs something that panics; what it said.
 fn panic_of<T>(what: impl FnOnce() -> T) -> String {
@@ -413,4 +413,42 @@ fn a_panic_during_teardown_keeps_nothing_from_ending() {
             assert_eq!(sim.in_flight(), 0);
         }
     }
+}
+
+#[test]
+fn an_operation_that_is_asked_again_after_its_result_says_so() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let mut nop = op::submit(op::Nop);
+            (&mut nop).await.expect("a nop");
+            let said = panic_of(|| (&mut nop).now_or_never());
+            assert!(said.contains("polled after it had yielded its result"), "{said}");
+            let said = panic_of(|| nop.result().now_or_never());
+            assert!(said.contains("asked for its result after it had yielded it"), "{said}");
+        });
+    });
+}
+
+/// What is shown is looked up in the runtime, which is busy: whoever logs must not fail for it.
+#[test]
+fn what_is_in_flight_can_be_shown_at_any_time() {
+    on_every_kernel(|runtime, on| {
+        let (reader, _writer) = on.pipe();
+        runtime.block_on(async {
+            let one = read(&reader);
+            let fd = reader.clone();
+            let many = op::submit_multi(op::PollMulti { fd, events: libc::POLLIN as u32 });
+            let chain = op::submit_chain(Link::Soft, (op::Nop, op::Nop));
+            let task = uring::spawn(std::future::pending::<()>());
+            let shown = format!("{one:?} {many:?} {chain:?} {task:?} {:?}", task.abort_handle());
+            for name in ["InFlight", "Shots", "Chain", "JoinHandle", "AbortHandle"] {
+                assert!(shown.contains(name), "{shown}");
+            }
+            task.abort();
+            assert_eq!(format!("{:?}", task.await), "Err(JoinError(the task was cancelled))");
+            assert!(format!("{runtime:?}").contains("in_flight: "));
+            drop((one, many));
+            chain.await.0.expect("a nop");
+        });
+    });
 }

@@ -21,7 +21,7 @@ struct Group {
 
 impl Group {
     fn new(ring: &BareRing) -> Group {
-        let group = BufGroup::new(ring.ring().id(), 7);
+        let group = BufGroup::new(ring.ring(), 7);
         Group { memory: vec![0; 4 * EACH], group }
     }
 
@@ -87,7 +87,7 @@ fn buffers_are_removed_as_far_as_there_are_any() {
         assert_eq!(ring.run(Sqe::remove_buffers(group.group, 3)), 3);
         assert_eq!(ring.run(Sqe::remove_buffers(group.group, 10)), 1);
         // Before Linux 6.10 the groups below 64 come into being together.
-        let other = BufGroup::new(ring.ring().id(), 64);
+        let other = BufGroup::new(ring.ring(), 64);
         assert_eq!(ring.run(Sqe::remove_buffers(other, 1)), -libc::ENOENT);
     });
 }
@@ -96,7 +96,7 @@ fn buffers_are_removed_as_far_as_there_are_any() {
 fn wrong_numbers_of_buffers_are_refused() {
     on_a_ring(|ring| {
         let mut memory = [0; 64];
-        let group = BufGroup::new(ring.ring().id(), 7);
+        let group = BufGroup::new(ring.ring(), 7);
         for (first, each, errno) in [(0, 65, libc::E2BIG), (u16::MAX, 32, libc::EINVAL)] {
             let room = Room::from(&mut memory[..]);
             // SAFETY: it is refused.
@@ -217,7 +217,7 @@ fn multishot_messages_have_a_head_and_rooms_before_their_data() {
 fn a_bundle_needs_a_group_of_its_kind() {
     on_a_ring(|ring| {
         let (_client, server) = connection();
-        let absent = BufGroup::new(ring.ring().id(), 99);
+        let absent = BufGroup::new(ring.ring(), 99);
         let bundle = Sqe::recv_provided(on(&server), absent, 0, libc::MSG_DONTWAIT).bundle();
         let result = ring.run(bundle);
         if result == -libc::EINVAL {

@@ -190,3 +190,19 @@ fn rings_have_ids_of_their_own() {
         assert!(!ids[..index].contains(id));
     }
 }
+
+#[test]
+fn a_refused_push_says_what_to_do_and_is_an_error_of_io_too() {
+    let all = [
+        (PushError::Full, "submit, then push again"),
+        (PushError::TooLong, "more submissions than the queue has places"),
+        (PushError::Size, "this size"),
+        (PushError::ForeignRing, "registered with another ring"),
+        (PushError::OtherProcess, "make a new one"),
+    ];
+    for (error, says) in all {
+        assert!(error.to_string().contains(says), "{error}");
+        let full = std::io::Error::from(error).kind() == std::io::ErrorKind::WouldBlock;
+        assert_eq!(full, error == PushError::Full);
+    }
+}

@@ -116,6 +116,23 @@ fn an_hour_passes_at_once_in_the_simulation() {
     });
 }
 
+/// The turn that slept until a deadline rings it: not the next one, which may have to wait for something else.
+#[test]
+fn an_alarm_rings_in_the_turn_that_slept_for_it() {
+    on_every_kernel(|runtime, on| {
+        let On::Sim { .. } = on else { return };
+        runtime.block_on(async {
+            // Whatever the start of a runtime submits is behind us.
+            one_turn().await;
+            for _ in 0..3 {
+                let before = runtime.metrics().enters;
+                time::sleep(Duration::from_millis(1)).await;
+                assert_eq!(runtime.metrics().enters - before, 1);
+            }
+        });
+    });
+}
+
 /// Runs a test on every rung of Linux. In the simulation time stands still while a task is ready, so
 /// whoever is always ready keeps time from passing there.
 fn on_every_linux(test: impl Fn(&Runtime, &On)) {

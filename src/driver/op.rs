@@ -95,9 +95,7 @@ pub trait Op: 'static {
     /// done.
     ///
     /// One that is tied to its neighbours (linked, drained) or that hides its completion fails with `EINVAL`:
-    /// its neighbours belong to others, and without a completion nobody knows when the operation is done. So
-    /// does one that selects from a [group of buffers](crate::ring::BufGroup), which may be freed meanwhile: for
-    /// that there are [`RecvLeased`](crate::op::RecvLeased) and [`RecvMulti`](crate::op::RecvMulti).
+    /// its neighbours belong to others, and without a completion nobody knows when the operation is done.
     fn prepare(&mut self) -> Sqe<'_>;
 
     /// Turns the completion into what the caller gets. Called once.

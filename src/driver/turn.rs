@@ -17,6 +17,9 @@ const CQES_PER_BATCH: usize = 64;
 /// Whether, and until when, a turn may sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
+    /// Tasks are ready that were before anything that could be fetched now: only what is queued is submitted.
+    /// Completions taken early would lie in memory that is cold by the time their tasks run.
+    Submit,
     /// There is other work.
     No,
     /// Until something completes or wakes the driver, or this moment comes.
@@ -57,13 +60,18 @@ impl Driver {
     }
 
     fn try_turn(&self, wait: Wait) -> io::Result<()> {
-        if wait == Wait::No && self.has_nothing_to_do() {
-            return Ok(());
+        match wait {
+            Wait::Submit if self.has_nothing_to_submit() => return Ok(()),
+            Wait::No if self.has_nothing_to_do() => return Ok(()),
+            _ => {}
         }
         let _turning = self.begin_turn();
         // What a panic in the last turn left undone, and what came while a submission waited for room. It may
         // wake tasks, which would not want us to sleep.
-        let wait = if self.actions.borrow().is_empty() { wait } else { Wait::No };
+        let wait = match wait {
+            Wait::Until(_) if !self.actions.borrow().is_empty() => Wait::No,
+            wait => wait,
+        };
         self.act();
         self.push_internal();
         let entered = self.enter(wait);
@@ -84,6 +92,14 @@ impl Driver {
             // Nothing that is queued will ever be taken, so there is nothing to go on with.
             return Err(io::Error::from_raw_os_error(libc::EEXIST));
         }
+        if wait == Wait::Submit {
+            match ring.submit() {
+                Err(error) if !is_passing(&error) => return Err(error),
+                Err(_) => self.reap(ring),
+                Ok(_) => {}
+            }
+            return Ok(());
+        }
         let limit = match wait {
             Wait::Until(deadline) if self.may_sleep(ring) => {
                 let until = self.retry.get().earlier_of(deadline);
@@ -101,6 +117,12 @@ impl Driver {
             Err(error) if !is_passing(&error) => Err(error),
             _ => Ok(()),
         }
+    }
+
+    fn has_nothing_to_submit(&self) -> bool {
+        self.ring.borrow().as_ref().is_none_or(|ring| ring.queued() == 0)
+            && !self.turning.get()
+            && !self.slots.borrow().has_cancels()
     }
 
     /// Whether a turn that does not sleep would do nothing. A handful of loads: turns come after every few polls

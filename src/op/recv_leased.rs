@@ -79,9 +79,7 @@ impl Op for RecvLeased {
     fn prepare(&mut self) -> Sqe<'_> {
         // Linux 5.19 takes a limit of 0 by its word.
         let limit_bytes = self.selected.pool.buffer_bytes() as u32;
-        // The pool is kept in `selected`.
-        let sqe = Sqe::recv_provided(self.fd.as_fd().into(), self.selected.group, limit_bytes, 0)
-            .keeping_its_group();
+        let sqe = Sqe::recv_provided(self.fd.as_fd().into(), self.selected.group, limit_bytes, 0);
         if self.data_first { sqe.poll_first() } else { sqe }
     }
 
@@ -133,9 +131,7 @@ impl MultiOp for RecvMulti {
     type Item = io::Result<Leased>;
 
     fn prepare(&mut self) -> MultiSqe<'_> {
-        // The pool is kept in `selected`.
-        let sqe =
-            MultiSqe::recv(self.fd.as_fd().into(), self.selected.group, 0).keeping_its_group();
+        let sqe = MultiSqe::recv(self.fd.as_fd().into(), self.selected.group, 0);
         if self.data_first { sqe.poll_first() } else { sqe }
     }
 

@@ -3,7 +3,7 @@
 //! Each carries the [`RingId`] of its ring: [`Ring::push`](super::Ring::push) refuses a submission with
 //! another ring's, which would work on somebody else's file.
 
-use super::RingId;
+use super::{Ring, RingId};
 
 /// A place in a ring's table of registered files: a *direct descriptor*. Linux 5.1.
 ///
@@ -61,8 +61,19 @@ pub struct BufGroup {
 
 impl BufGroup {
     /// The group of that number on that ring.
-    pub fn new(ring: RingId, id: u16) -> BufGroup {
-        BufGroup { id, ring }
+    ///
+    /// A request that selects from a group is lent it, so a name is for those who have the ring. That of a runtime
+    /// cannot be had, or safe code could free a pool while an operation of its own has yet to select from it:
+    ///
+    /// ```compile_fail,E0308
+    /// use uring::ring::{BufGroup, RingId};
+    ///
+    /// fn group(of_a_submission: RingId) -> BufGroup {
+    ///     BufGroup::new(of_a_submission, 0)
+    /// }
+    /// ```
+    pub fn new(ring: &Ring, id: u16) -> BufGroup {
+        BufGroup { id, ring: ring.id() }
     }
 
     /// Its number.

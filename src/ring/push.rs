@@ -62,7 +62,7 @@ pub struct Entry128 {
 impl Entry128 {
     /// A submission with the 64 bytes that stand behind its first half.
     pub fn new(entry: impl Into<Entry>, more: [u8; 64]) -> Entry128 {
-        let Entry { sqe: first, ring, .. } = entry.into();
+        let Entry { sqe: first, ring } = entry.into();
         Entry128 { sqe: RawSqe128 { first, more }, ring }
     }
 

@@ -31,8 +31,8 @@ pub use builder::Builder;
 pub use cancellable::{Cancellable, Canceller, cancellable};
 pub use scope::{Scope, scope};
 
-/// Task polls between two turns of the driver: so much can a busy executor delay I/O, and so much is
-/// batched into one system call at least when there is enough to do.
+/// Task polls between two turns of the driver, each of which submits what they queued. Completions are fetched
+/// when all tasks have been polled that were ready before.
 const TASKS_PER_TURN: usize = 64;
 
 /// An async runtime on one io_uring, for the thread that made it.
@@ -131,7 +131,11 @@ impl Runtime {
             let busy = self.executor.run(TASKS_PER_TURN);
             woken = self.executor.take_main_woken();
             let deadline = self.timers.next_deadline();
-            let wait = if busy || woken { Wait::No } else { Wait::Until(deadline) };
+            let wait = match busy || woken {
+                true if self.executor.is_in_round() => Wait::Submit,
+                true => Wait::No,
+                false => Wait::Until(deadline),
+            };
             self.driver.turn(wait);
             if deadline.is_some() {
                 self.timers.fire(self.driver.now());

@@ -28,9 +28,11 @@ const REMOTE_WAKES_PER_RUN: usize = 256;
 
 /// One thread's tasks. Dropping it ends them.
 pub(crate) struct Executor {
-    core: Rc<Core>,
+    pub(super) core: Rc<Core>,
     main: TaskRef,
     running: Cell<bool>,
+    /// Tasks still to be polled of those that were ready together.
+    round: Cell<usize>,
 }
 
 /// What an executor shares with its tasks, until they end.
@@ -53,7 +55,7 @@ impl Executor {
             closed: Cell::new(false),
         });
         let main = TaskRef::main(&core);
-        Rc::new(Executor { core, main, running: Cell::new(false) })
+        Rc::new(Executor { core, main, running: Cell::new(false), round: Cell::new(0) })
     }
 
     /// Takes a future in as a task and queues its first poll.
@@ -78,7 +80,8 @@ impl Executor {
         handle
     }
 
-    /// Fetches wakes from other threads, then polls at most `budget` ready tasks, oldest first.
+    /// Fetches wakes from other threads, then polls at most `budget` ready tasks, oldest first, and none that
+    /// became ready after the round began.
     ///
     /// True says that something is still ready: the caller should not sleep.
     pub(crate) fn run(&self, budget: usize) -> bool {
@@ -87,15 +90,26 @@ impl Executor {
             "Executor::run: a task of this executor called it; return to the loop instead"
         );
         self.core.fetch_woken();
-        for _ in 0..budget {
+        let mut round = self.round.get();
+        if round == 0 {
+            round = self.core.ready.borrow().len();
+        }
+        for _ in 0..budget.min(round) {
             let next = self.core.ready.borrow_mut().pop_front();
             match next {
                 Some(task) => task.poll(),
+                // What was ready is gone: its executor was shut down by one of them.
                 None => break,
             }
         }
+        self.round.set(round.saturating_sub(budget));
         self.running.set(false);
         self.has_ready()
+    }
+
+    /// Whether tasks are left that were ready when the round began.
+    pub(crate) fn is_in_round(&self) -> bool {
+        self.round.get() > 0 && !self.core.ready.borrow().is_empty()
     }
 
     /// Tasks that have not ended.

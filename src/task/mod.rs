@@ -3,7 +3,7 @@
 //! [`spawn`] hands a future to the runtime of this thread and returns a [`JoinHandle`], a future
 //! for its output. Neither the future nor the output needs to be `Send`: both live and die on the
 //! thread that spawned them. Only wakers travel, and on a foreign thread a waker touches nothing of a task
-//! but a flag and a count (see `raw.rs`), so no future is ever dropped there.
+//! but a flag and a count (see `raw/`), so no future is ever dropped there.
 //!
 //! What this layer promises:
 //!

@@ -4,7 +4,9 @@ mod aborts;
 #[cfg(loom)]
 mod loom;
 mod panics;
+mod reentry;
 mod shutdown;
+mod travels;
 mod wakes;
 
 use std::{
@@ -233,6 +235,26 @@ fn a_run_polls_no_more_tasks_than_its_budget() {
     assert_eq!(wakers.borrow().len(), 1);
     assert!(executor.run(3));
     assert_eq!(wakers.borrow().len(), 1);
+}
+
+#[test]
+fn what_becomes_ready_during_a_round_waits_for_the_next_however_many_runs_the_round_takes() {
+    let (executor, _) = executor();
+    let ledger = Ledger::default();
+    for name in ["a", "b", "c"] {
+        let ledger = ledger.clone();
+        drop(executor.spawn(async move {
+            ledger.note(name);
+            yield_now().await;
+            ledger.note(name);
+        }));
+    }
+    assert!(executor.run(2) && executor.is_in_round());
+    ledger.expect(&["a", "b"]);
+    assert!(executor.run(2) && !executor.is_in_round());
+    ledger.expect(&["a", "b", "c"]);
+    assert!(!executor.run(64));
+    ledger.expect(&["a", "b", "c", "a", "b", "c"]);
 }
 
 #[test]

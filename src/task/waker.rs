@@ -1,7 +1,7 @@
 //! Waking across threads.
 //!
 //! A `Waker` must be `Send + Sync`; a task is neither. A waker on a foreign thread touches none of the task but a
-//! flag and a count (see `raw.rs`): it puts itself into the [`Remote`] queue and unparks the home thread, which
+//! flag and a count (see `raw/`): it puts itself into the [`Remote`] queue and unparks the home thread, which
 //! looks there for what to poll. The task's future lives and dies at home, whatever becomes of its wakers.
 
 use std::{
@@ -56,7 +56,7 @@ impl Remote {
     pub(super) fn push(&self, called: Called) {
         let mut woken = self.lock();
         if woken.closed {
-            // It may be the last that keeps this queue, so the lock is given back first.
+            // This may free the task; nothing is locked over that.
             drop(woken);
             drop(called);
             return;

@@ -127,6 +127,19 @@ fn waiting_and_completed_is_finished_and_wakes_its_task() {
 }
 
 #[test]
+fn a_failure_wakes_its_task_as_a_success_does() {
+    let mut bench = Bench::default();
+    let (once, _counts) = bench.insert(true);
+    bench.wait(once);
+    assert_eq!(bench.cqe(once, -libc::ECANCELED, 0), Done::Woke);
+    let (many, _counts) = bench.insert_multi();
+    let waker = Waker::from(Arc::clone(&bench.wakes));
+    assert!(matches!(bench.slots.set_waker(many, waker), Ok(None)));
+    assert_eq!(bench.cqe(many, -libc::ENOBUFS, 0), Done::Woke);
+    assert_eq!(bench.wakes.0.load(Ordering::Relaxed), 2);
+}
+
+#[test]
 fn waiting_without_a_waker_and_completed_wakes_nobody() {
     let mut bench = Bench::default();
     let (token, _counts) = bench.insert(true);
@@ -403,4 +416,28 @@ fn who_waits_for_the_buffer_is_not_woken_by_the_result() {
     assert_eq!(bench.cqe(token, 0, NOTIFICATION), Done::Woke);
     let slot = bench.poll(token).expect("it is done");
     assert_eq!(bench.end(slot), 5);
+}
+
+#[test]
+fn a_task_that_asks_for_the_result_again_needs_no_other_waker() {
+    let mut bench = Bench::default();
+    let (token, _counts) = bench.insert(true);
+    let waker = Waker::from(Arc::clone(&bench.wakes));
+    assert!(matches!(bench.slots.poll_result(token, &waker), PolledResult::NeedsWaker));
+    assert!(matches!(bench.slots.set_waker(token, waker.clone()), Ok(None)));
+    assert!(matches!(bench.slots.poll_result(token, &waker), PolledResult::Pending));
+}
+
+#[test]
+fn a_notification_that_no_result_came_before_ends_the_operation_all_the_same() {
+    let mut bench = Bench::default();
+    let (token, counts) = bench.insert(true);
+    bench.wait(token);
+    assert_eq!(bench.cqe(token, 0, NOTIFICATION | MORE), Done::Nothing);
+    assert_eq!(bench.cqe(token, 0, NOTIFICATION), Done::Woke);
+    let known = bench.slots.poll_result(token, Waker::noop());
+    assert!(matches!(known, PolledResult::Known(cqe) if cqe.raw_result() == 0));
+    let slot = bench.poll(token).expect("it is done");
+    assert_eq!(bench.end(slot), 0);
+    assert_eq!((bench.slots.in_kernel(), counts.dropped.get()), (0, 1));
 }

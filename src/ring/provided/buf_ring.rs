@@ -129,7 +129,7 @@ impl BufRingSetup {
         let incremental = registration.flags.contains(PbufRingFlags::INC);
         let consumption = if incremental { Consumption::Incremental } else { Consumption::Whole };
         let ledger = Ledger::new(entries, consumption);
-        let group = BufGroup::new(ring.id(), self.group);
+        let group = BufGroup::new(ring, self.group);
         let Registration { ring, entries, min_left_bytes, .. } = registration;
         let pool = Pool::new(ledger, buffers, Some(entries), self.returns);
         pool.provide_idle(self.at_first);

@@ -56,7 +56,7 @@ impl ClassicBuffers {
     /// `EINVAL` without buffers or bytes; `ENOMEM`; `EEXIST` if the number is in use by others of this ring, or
     /// was by those that were dropped while the kernel had some.
     pub fn new(ring: &Ring, group: u16, count: u16, each_bytes: u32) -> io::Result<ClassicBuffers> {
-        let group = BufGroup::new(ring.id(), group);
+        let group = BufGroup::new(ring, group);
         let groups = Rc::clone(&ring.classic_groups);
         // The length of all of them is a signed number for the kernel.
         if u64::from(count) * u64::from(each_bytes) > i32::MAX as u64 {
@@ -183,7 +183,7 @@ impl ClassicBuffers {
     }
 
     fn entry(&self, sqe: RawSqe) -> Entry {
-        Entry::naming(sqe, Some(self.group.ring()))
+        Entry { sqe, ring: Some(self.group.ring()) }
     }
 }
 

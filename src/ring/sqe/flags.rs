@@ -70,19 +70,11 @@ macro_rules! selecting {
             pub fn buffer_group(mut self, group: BufGroup) -> $name<'a> {
                 self.entry = self.entry.flag(SqeFlags::BUFFER_SELECT).names(group.ring());
                 self.entry.sqe.buf = group.id();
-                self.entry.keeps_group = false;
                 if matches!(Opcode(self.entry.sqe.opcode), Opcode::RECV | Opcode::RECVMSG) {
                     // The result would be the length of the message, not of what is in the buffer: more than
                     // that has looks like a bundle, whose other buffers the kernel still has.
                     self.entry.sqe.op_flags &= !(libc::MSG_TRUNC as u32);
                 }
-                self
-            }
-
-            /// Says that what lends for this submission keeps the buffers of its group for as long, as an operation
-            /// of the runtime must.
-            pub(crate) fn keeping_its_group(mut self) -> $name<'a> {
-                self.entry.keeps_group = true;
                 self
             }
 

@@ -56,25 +56,12 @@ pub struct Entry {
     pub(crate) sqe: RawSqe,
     /// The ring that gave out what it names; none if it names nothing of the kind.
     pub(super) ring: Option<RingId>,
-    /// Whether what lends for it keeps the group of buffers too that it selects from.
-    keeps_group: bool,
 }
 
 impl Entry {
-    /// One whose fields are known, and that names what `ring` gave out.
-    pub(super) fn naming(sqe: RawSqe, ring: Option<RingId>) -> Entry {
-        Entry { sqe, ring, keeps_group: false }
-    }
-
-    /// Whether it selects from a group of buffers that may be gone while it is in flight. A group is a number,
-    /// and borrows nothing: by itself it keeps no buffer from being freed.
-    pub(crate) fn selects_unkept(&self) -> bool {
-        self.sqe.flags & SqeFlags::BUFFER_SELECT.bits() != 0 && !self.keeps_group
-    }
-
     /// An operation with a number in the place of the file.
     fn with_fd(opcode: Opcode, fd: i32, fields: RawSqe) -> Entry {
-        Entry::naming(RawSqe { opcode: opcode.0, fd, ..fields }, None)
+        Entry { sqe: RawSqe { opcode: opcode.0, fd, ..fields }, ring: None }
     }
 
     /// An operation on no file.
@@ -145,7 +132,7 @@ impl Entry {
 
 impl From<RawSqe> for Entry {
     fn from(sqe: RawSqe) -> Entry {
-        Entry::naming(sqe, None)
+        Entry { sqe, ring: None }
     }
 }
 

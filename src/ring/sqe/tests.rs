@@ -60,7 +60,7 @@ fn slot(index: u32) -> Slot {
 }
 
 fn group(id: u16) -> BufGroup {
-    BufGroup::new(*RING, id)
+    BufGroup { id, ring: *RING }
 }
 
 fn registered(index: u16) -> BufIndex {

@@ -56,7 +56,7 @@ fn a_receive_takes_a_buffer_and_the_end_of_a_stream_takes_none() {
 fn a_group_without_buffers_or_that_is_not_there_is_enobufs() {
     let (sim, mut ring) = machine(2);
     let (client, server) = connection(&sim, &mut ring);
-    let none = BufGroup::new(ring.id(), 9);
+    let none = BufGroup::new(&ring, 9);
     let recv = || Sqe::recv_provided(target(server), none, 0, 0);
     assert_eq!(complete(&mut ring, recv()), -libc::ENOBUFS);
     assert_eq!(complete(&mut ring, recv().bundle()), -libc::ENOENT);

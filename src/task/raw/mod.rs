@@ -30,10 +30,12 @@
 //! 7. **Casts.** A pointer to a `Task<F>` is one to its first field, `Join<F::Output>`, and to that one's first,
 //!    `Header`, by `repr(C)`. All pointers come from the one `Box::into_raw` in [`create`], never from a reference.
 
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod wakers;
 
 use std::{
-    cell::{Cell, UnsafeCell},
+    cell::{self, UnsafeCell},
     future::Future,
     marker::PhantomData,
     mem::ManuallyDrop,
@@ -53,7 +55,7 @@ use super::{
     join::{JoinError, contain},
     waker::Remote,
 };
-use crate::sync::{AtomicBool, AtomicI64, thread_local};
+use crate::sync::{AtomicBool, AtomicI64, Cell, Lifetime, thread_local};
 
 pub(super) use wakers::Called;
 
@@ -61,7 +63,7 @@ pub(super) use wakers::Called;
 const BIAS: i64 = 1 << 62;
 
 thread_local! {
-    static PRESENT: Cell<u64> = const { Cell::new(0) };
+    static PRESENT: cell::Cell<u64> = const { cell::Cell::new(0) };
 }
 
 /// Names one executor for ever (rule 1).
@@ -113,6 +115,7 @@ struct Header {
     home: u64,
     /// Alive by rule 6.
     remote: NonNull<Remote>,
+    lifetime: Lifetime,
     /// Whether this is the main future's, which is no task: flags are all there is to set.
     is_main: bool,
 
@@ -121,7 +124,8 @@ struct Header {
     called: AtomicBool,
 
     // From here on at home alone (rule 2).
-    owners: Cell<u32>,
+    /// Wide enough for every handle that safe code can forget, so that it needs no check.
+    owners: Cell<u64>,
     local: Cell<i32>,
     merged: Cell<bool>,
     owns_remote: Cell<bool>,
@@ -133,7 +137,7 @@ struct Header {
     /// Its place among the executor's tasks.
     index: Cell<u32>,
     /// None before it is the executor's and after its end.
-    core: Cell<Option<Rc<Core>>>,
+    core: cell::Cell<Option<Rc<Core>>>,
     awaiting: Cell<Option<Waker>>,
 }
 
@@ -170,6 +174,7 @@ fn create<F: Future>(future: F, core: &Core, is_main: bool) -> TaskRef {
         home: core.id().0,
         // SAFETY: what an `Arc` points to is not at null.
         remote: unsafe { NonNull::new_unchecked(Arc::as_ptr(core.remote()).cast_mut()) },
+        lifetime: Lifetime::new(),
         is_main,
         shared: AtomicI64::new(BIAS),
         called: AtomicBool::new(false),
@@ -181,7 +186,7 @@ fn create<F: Future>(future: F, core: &Core, is_main: bool) -> TaskRef {
         queued: Cell::new(false),
         has_handle: Cell::new(false),
         index: Cell::new(u32::MAX),
-        core: Cell::new(None),
+        core: cell::Cell::new(None),
         awaiting: Cell::new(None),
     };
     let join = Join { header, result: Cell::new(None) };
@@ -275,14 +280,13 @@ impl Header {
     /// Counts an owner more.
     #[inline]
     fn own(&self) {
-        let owners = self.owners.get().checked_add(1);
-        self.owners.set(owners.expect("2^32 handles of one task, or forgotten ones"));
+        self.owners.set(self.owners.get() + 1);
     }
 
     /// Whether this thread is home and has entered, so that cells may be touched through a waker (rules 1, 2).
     #[inline]
     fn is_home(&self) -> bool {
-        PRESENT.with(Cell::get) == self.home
+        PRESENT.with(cell::Cell::get) == self.home
     }
 
     #[inline]
@@ -307,7 +311,9 @@ unsafe fn free_task(task: NonNull<Header>) {
     // SAFETY: the caller's word (rule 3): this is the only access.
     unsafe {
         let header = task.as_ref();
+        debug_assert!(header.has_ended(), "rule 5: a task is freed with its future in it");
         let remote = header.owns_remote.get().then_some(header.remote.as_ptr());
+        header.lifetime.freed();
         (header.vtable.free)(task);
         if let Some(remote) = remote {
             // Rule 6: the reference that `leave` took.
@@ -345,8 +351,8 @@ impl TaskRef {
     #[inline]
     pub(super) fn enlist(&self, core: &Rc<Core>, index: usize) {
         let header = self.header();
-        // No machine has room for 2^32 tasks.
-        header.index.set(index as u32);
+        // A wrong index would take another task out of the slab, which frees it with its future undropped.
+        header.index.set(u32::try_from(index).expect("2^32 tasks at once on one thread"));
         header.queued.set(true);
         header.core.set(Some(Rc::clone(core)));
     }
@@ -476,8 +482,10 @@ impl<T> JoinRef<T> {
 impl<T> Drop for JoinRef<T> {
     fn drop(&mut self) {
         self.join().header.has_handle.set(false);
-        // The task may live on for long; who awaited it is not to be kept or woken by it.
-        drop(self.awaiting().take());
-        drop(self.result().take());
+        // The task may live on for long; who awaited it is not to be kept or woken by it. Both are taken before
+        // one is dropped, as that may panic, and rule 5 wants the task without either.
+        let (awaiting, result) = (self.awaiting().take(), self.result().take());
+        drop(awaiting);
+        drop(result);
     }
 }

@@ -51,6 +51,7 @@ unsafe fn release(task: NonNull<Header>) {
         if task.as_ref().count_at_home(-1) {
             return;
         }
+        task.as_ref().lifetime.used();
         if (*task.as_ptr()).shared.fetch_sub(1, Ordering::Release) == 1 {
             fence(Ordering::Acquire);
             free_task(task);
@@ -75,6 +76,7 @@ unsafe fn named(data: *const ()) -> NonNull<Header> {
 pub(super) unsafe fn clone_waker(data: *const ()) -> RawWaker {
     // SAFETY: rule 3: the waker that is cloned, or who polls, keeps the task.
     let (task, header) = unsafe { (named(data), named(data).as_ref()) };
+    header.lifetime.used();
     if !header.count_at_home(1) {
         header.shared.fetch_add(1, Ordering::Relaxed);
     }
@@ -97,6 +99,7 @@ unsafe fn drop_waker(data: *const ()) {
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: rule 3: the waker keeps the task.
     let (task, header) = unsafe { (named(data), named(data).as_ref()) };
+    header.lifetime.used();
     if header.is_home() {
         if !header.queued.replace(true) && !header.is_main {
             // SAFETY: rule 2, and nothing in `push_ready` sets another core meanwhile: it runs no code of the user's.

@@ -208,11 +208,13 @@ fn more_calls_than_one_run_fetches_are_each_served_once() {
     });
 }
 
-/// Counts its drops, on whichever thread: the memory of a task is freed once, after everybody is done with it.
+/// The queue is kept by every task that has wakers left, and keeps the bell: once the bell is ours alone, both
+/// tasks (that of the main future is the other) were freed. That all cells were at rest by then is what loom's say.
 #[test]
 fn the_last_of_wakers_here_and_there_frees_the_task_once() {
     in_every_order("the last waker", Some(2), || {
         let (home, number) = (Home::new(), Arc::new(AtomicUsize::new(0)));
+        let bell = Arc::clone(&home.bell);
         let (handle, waker) = counting(&home, &number, 1);
         let waking = [0, 1].map(|_| {
             let (number, waker) = (Arc::clone(&number), waker.clone());
@@ -231,5 +233,32 @@ fn the_last_of_wakers_here_and_there_frees_the_task_once() {
         for thread in waking {
             thread.join().expect("a waking thread");
         }
+        assert_eq!(Arc::strong_count(&bell), 1);
+    });
+}
+
+/// One waker each that was counted in the cell, dropped abroad; one that was counted abroad, dropped at home.
+#[test]
+fn wakers_that_are_dropped_on_the_other_side_are_counted_right_beside_the_end() {
+    in_every_order("wakers that change sides", Some(3), || {
+        let (home, number) = (Home::new(), Arc::new(AtomicUsize::new(0)));
+        let bell = Arc::clone(&home.bell);
+        let (handle, waker) = counting(&home, &number, usize::MAX);
+        let sent = Arc::new(Mutex::new(None));
+        let theirs = Arc::clone(&sent);
+        let abroad = thread::spawn(move || {
+            let back = waker.clone();
+            drop(waker);
+            *theirs.lock().expect("nobody panics with it") = Some(back);
+        });
+        handle.abort();
+        drop(handle);
+        drop(sent.lock().expect("nobody panics with it").take());
+        home.executor.run(64);
+        drop(home);
+        drop(sent.lock().expect("nobody panics with it").take());
+        abroad.join().expect("the other thread");
+        drop(sent.lock().expect("nobody panics with it").take());
+        assert_eq!(Arc::strong_count(&bell), 1);
     });
 }

@@ -125,3 +125,12 @@ fn an_awaiter_whose_waker_panics_does_not_stop_the_executor() {
     assert_eq!(result_of(handle).unwrap(), 1);
     assert_eq!(result_of(other).unwrap(), 2);
 }
+
+#[test]
+#[should_panic(expected = "ask is_panic first, or use try_into_panic")]
+fn who_asks_a_cancelled_task_for_its_panic_is_told_what_to_do() {
+    let (executor, _) = executor();
+    let handle = executor.spawn(pending::<()>());
+    handle.abort();
+    drop(result_of(handle).unwrap_err().into_panic());
+}

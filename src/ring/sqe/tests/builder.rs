@@ -39,7 +39,7 @@ fn a_registered_file_sets_the_flag_and_names_its_ring() {
 #[test]
 fn what_names_things_of_two_rings_belongs_to_neither() {
     let other = RingId::next();
-    let theirs = BufGroup::new(other, 1);
+    let theirs = BufGroup { id: 1, ring: other };
     let mixed = Sqe::read_provided(slot(1).into(), theirs, 0, None).into_raw();
     assert_eq!(mixed.ring(), Some(RingId::NOBODYS));
     let same = Sqe::read_provided(slot(1).into(), group(1), 0, None).into_raw();
