@@ -9,7 +9,7 @@ use super::slots::{Action, Token};
 use crate::ring::{Cqe, MultiSqe, Ring, Sqe, Target};
 
 /// `user_data` of the wake-up poll. Tokens never reach it: their lower half is a slab index.
-const WAKE: u64 = u64::MAX;
+pub(super) const WAKE: u64 = u64::MAX;
 
 /// Completions copied out at a time.
 const CQES_PER_BATCH: usize = 64;
@@ -265,7 +265,7 @@ impl Driver {
         }
     }
 
-    fn on_wake(&self, cqe: Cqe) {
+    pub(super) fn on_wake(&self, cqe: Cqe) {
         let WakePoll::Armed { multi } = self.wake_poll.get() else { return };
         if cqe.more() {
             return;
