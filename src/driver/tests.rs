@@ -13,6 +13,8 @@ use crate::ring::{MultiSqe, Sqe};
 mod loom;
 mod payload;
 mod slots;
+#[cfg(not(any(miri, loom)))]
+mod wake;
 
 /// An operation that counts what is done with it; `T` gives it any size and alignment.
 struct Counted<T> {

@@ -265,7 +265,7 @@ impl Driver {
         }
     }
 
-    fn on_wake(&self, cqe: Cqe) {
+    pub(super) fn on_wake(&self, cqe: Cqe) {
         let WakePoll::Armed { multi } = self.wake_poll.get() else { return };
         if cqe.more() {
             return;
