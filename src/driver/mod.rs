@@ -16,7 +16,8 @@
 //!    panics leaves none behind. An operation may be built around another one and never call its `complete`:
 //!    so what an operation asked for in `prepare` holds without (a [`Close`](crate::op::Close) closes its
 //!    descriptor no second time), and what is lent without a borrow, a group of buffers, can be named only by who
-//!    owns its ring, or by an operation that keeps the pool.
+//!    owns its ring, or by an operation that keeps the pool; one of many completions keeps it itself until the last,
+//!    as its `shot` may be another's, which drops it.
 //! 3. A slot is freed only after its final completion. So a token in the kernel's hands always names a live
 //!    slot.
 //! 4. If teardown gives up, payloads and ring are leaked together.
