@@ -143,13 +143,17 @@ impl Fd {
             return Fd::from(unsafe { OwnedFd::from_raw_fd(number) });
         }
         let index = (number - VIRTUAL) >> TABLE_SHIFT;
-        let table = TABLES
-            .with_borrow(|tables| tables.get(index as usize).and_then(Weak::upgrade))
-            .expect("a virtual descriptor belongs to a kernel of this thread");
+        let find = |tables: &RefCell<Vec<Weak<dyn DescriptorTable>>>| {
+            let table = tables.borrow().get(index as usize).and_then(Weak::upgrade);
+            table.expect("a virtual descriptor belongs to a kernel of this thread")
+        };
+        // A thread that ends may destroy its list of tables before a runtime of its own. Then the descriptor
+        // stays open, in a kernel that goes next.
+        let table = TABLES.try_with(find).ok();
         Fd(Rc::new(Shared {
             descriptor: Cell::new(Some(Descriptor::Virtual)),
             number,
-            table: Some(table),
+            table,
             waiting: RefCell::default(),
         }))
     }

@@ -2,6 +2,7 @@
 //! directories.
 
 pub mod alarm;
+pub mod ops;
 pub mod ring;
 
 use std::cell::RefCell;
@@ -383,6 +384,21 @@ impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Runs a test on every kernel, in an empty directory.
+pub fn in_every_world(test: impl AsyncFn(&Path)) {
+    on_every_kernel(|runtime, on| match on {
+        On::Linux { .. } => {
+            let directory = TempDir::new();
+            runtime.block_on(test(directory.path()));
+        }
+        On::Sim { sim, .. } => {
+            sim.make_dir("/directory");
+            sim.limit_file_size(u64::MAX);
+            runtime.block_on(test(Path::new("/directory")));
+        }
+    });
 }
 
 /// Polls a future for so many turns of the loop, then drops it.

@@ -1,16 +1,15 @@
 //! Operations that are cancelled, and queues too small for what they are asked to hold.
 
 use std::cell::Cell;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use runtime_tests::ops::ReadOnWorker;
 use runtime_tests::{
     Ledger, NotedBuf, On, a_while, all_quiet, for_turns, on_every_kernel, on_every_kernel_of,
     one_turn, put, skipped, steps,
 };
-use uring::buf::IoBufMut;
 use uring::fd::Fd;
 use uring::op::{self, InFlight, Op};
 use uring::ring::Sqe;
@@ -145,22 +144,6 @@ fn dropped_reads_beside_live_ones_cancel_none_of_those() {
             all_quiet(runtime).await;
         });
     });
-}
-
-/// A read that is forced to a worker thread, which hands it on to a poll when the pipe is empty.
-struct ReadOnWorker {
-    fd: Fd,
-    buf: Vec<u8>,
-}
-
-impl Op for ReadOnWorker {
-    type Output = ();
-
-    fn prepare(&mut self) -> Sqe<'_> {
-        Sqe::read(self.fd.as_fd().into(), self.buf.room(), None).asynchronous()
-    }
-
-    fn complete(self, _: op::Completion<Self>) {}
 }
 
 #[test]

@@ -1,29 +1,14 @@
 //! Files: good days and bad input. What only Linux can show is in `fs_linux.rs`.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use runtime_tests::{Ledger, NotedBuf, On, TempDir, on_every_kernel, poll_once};
+use runtime_tests::{Ledger, NotedBuf, in_every_world, poll_once};
 use uring::buf::IoBuf;
 use uring::fs::{self, File, OpenOptions};
 use uring::io::{Write, raw_os_error};
 use uring::task::yield_now;
-
-/// Runs a test on every kernel, in an empty directory.
-fn in_every_world(test: impl AsyncFn(&Path)) {
-    on_every_kernel(|runtime, on| match on {
-        On::Linux { .. } => {
-            let directory = TempDir::new();
-            runtime.block_on(test(directory.path()));
-        }
-        On::Sim { sim, .. } => {
-            sim.make_dir("/directory");
-            sim.limit_file_size(u64::MAX);
-            runtime.block_on(test(Path::new("/directory")));
-        }
-    });
-}
 
 /// Enough bytes for several pages; Miri counts every one.
 const MANY_BYTES: usize = if cfg!(miri) { 10_000 } else { 1_000_000 };

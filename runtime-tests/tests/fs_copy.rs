@@ -6,24 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use runtime_tests::{
-    On, TempDir, a_while, descriptors_below, on_every_kernel, on_linux, poll_once, skipped,
+    TempDir, a_while, descriptors_below, in_every_world, on_linux, poll_once, skipped,
 };
 use uring::fs;
 use uring::io::raw_os_error;
-
-/// Runs a test on every kernel, in an empty directory.
-fn in_every_world(test: impl AsyncFn(&Path)) {
-    on_every_kernel(|runtime, on| match on {
-        On::Linux { .. } => {
-            let directory = TempDir::new();
-            runtime.block_on(test(directory.path()));
-        }
-        On::Sim { sim, .. } => {
-            sim.make_dir("/directory");
-            runtime.block_on(test(Path::new("/directory")));
-        }
-    });
-}
 
 /// Runs a test on Linux, in an empty directory.
 fn in_linux(test: impl AsyncFn(&Path)) {

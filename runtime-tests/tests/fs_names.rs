@@ -3,23 +3,9 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use runtime_tests::{On, TempDir, on_every_kernel};
+use runtime_tests::in_every_world;
 use uring::fs;
 use uring::io::raw_os_error;
-
-/// Runs a test on every kernel, in an empty directory.
-fn in_every_world(test: impl AsyncFn(&Path)) {
-    on_every_kernel(|runtime, on| match on {
-        On::Linux { .. } => {
-            let directory = TempDir::new();
-            runtime.block_on(test(directory.path()));
-        }
-        On::Sim { sim, .. } => {
-            sim.make_dir("/directory");
-            runtime.block_on(test(Path::new("/directory")));
-        }
-    });
-}
 
 /// Whether there is something of that name, be it a link that leads nowhere.
 async fn is_there(path: &Path) -> bool {

@@ -17,8 +17,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use runtime_tests::ops::ReadOnWorker;
 use runtime_tests::{Ledger, NotedBuf, Watchdog, descriptors, one_turn, pipe, poll_once, skipped};
-use uring::buf::{BufResult, IoBufMut, Room};
+use uring::buf::{IoBufMut, Room};
 use uring::fd::Fd;
 use uring::op::lane::Lane;
 use uring::op::{self, Op};
@@ -86,25 +87,6 @@ impl Drop for Mortal {
         let mut memory = mem::take(&mut self.memory);
         memory.fill(POISON);
         self.graveyard.0.borrow_mut().push(memory);
-    }
-}
-
-/// A read that is forced to a worker thread.
-struct ReadOnWorker<B> {
-    fd: Fd,
-    buf: B,
-}
-
-impl<B: IoBufMut> Op for ReadOnWorker<B> {
-    type Output = BufResult<usize, B>;
-
-    fn prepare(&mut self) -> Sqe<'_> {
-        Sqe::read(self.fd.as_fd().into(), self.buf.room(), None).asynchronous()
-    }
-
-    fn complete(self, cqe: op::Completion<Self>) -> Self::Output {
-        // SAFETY: as for any read: the kernel filled the room that `prepare` lent it.
-        unsafe { op::filled(&cqe, self.buf) }
     }
 }
 

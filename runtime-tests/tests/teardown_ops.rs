@@ -12,12 +12,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use runtime_tests::ops::ReadOnWorker;
 use runtime_tests::{
     Ledger, NoteOnDrop, NotedBuf, On, Watchdog, all_quiet, descriptors, for_turns, one_turn, pipe,
     put, scale, skipped, steps,
 };
 use uring::Runtime;
-use uring::buf::{BufResult, IoBufMut, Room};
+use uring::buf::{IoBufMut, Room};
 use uring::fd::Fd;
 use uring::net::{TcpListener, TcpStream};
 use uring::op::lane::Lane;
@@ -234,24 +235,6 @@ impl IoBufMut for StuckBuf {
     }
 
     unsafe fn set_filled(&mut self, _: usize) {}
-}
-
-struct ReadOnWorker<B> {
-    fd: Fd,
-    buf: B,
-}
-
-impl<B: IoBufMut> Op for ReadOnWorker<B> {
-    type Output = BufResult<usize, B>;
-
-    fn prepare(&mut self) -> Sqe<'_> {
-        Sqe::read(self.fd.as_fd().into(), self.buf.room(), None).asynchronous()
-    }
-
-    fn complete(self, completion: op::Completion<Self>) -> Self::Output {
-        // SAFETY: read(2) fills as many bytes of the room as it returns.
-        unsafe { op::filled(&completion, self.buf) }
-    }
 }
 
 /// `req_1`, `req_18`, `req_19`

@@ -16,7 +16,8 @@
 //!    panics leaves none behind. An operation may be built around another one and never call its `complete`:
 //!    so what an operation asked for in `prepare` holds without (a [`Close`](crate::op::Close) closes its
 //!    descriptor no second time), and what is lent without a borrow, a group of buffers, can be named only by who
-//!    owns its ring, or by an operation that keeps the pool.
+//!    owns its ring, or by an operation that keeps the pool; one of many completions keeps it itself until the last,
+//!    as its `shot` may be another's, which drops it.
 //! 3. A slot is freed only after its final completion. So a token in the kernel's hands always names a live
 //!    slot.
 //! 4. If teardown gives up, payloads and ring are leaked together.
@@ -24,8 +25,10 @@
 //!    runs only while no `RefCell` of the driver is borrowed.
 //! 6. [`Driver::turn`] is not re-entered.
 //!
-//! Rules 1 to 4 are soundness; 5 and 6 keep the driver from panicking. A failure to submit is a completion
-//! with an errno: `submit` is infallible, buffers always come back, and operations have one error path.
+//! Rules 1 to 4 are soundness, and so is 6 while an abandoned operation is handed a shot, as a turn within that
+//! could end the operation under its feet. 5, and 6 elsewhere, keep the driver from panicking. A failure to submit
+//! is a completion with an errno: `submit` is infallible, buffers always come back, and operations have one error
+//! path.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -38,7 +41,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::ring::{Cqe, Entry, Link, Ring, SetupError, SqeFlags, Step};
+use crate::ring::{Cqe, Entry, Link, Opcode, Ring, SetupError, SqeFlags, Step};
 use crate::sys::syscall;
 
 mod cancel_scope;
@@ -373,7 +376,8 @@ impl Driver {
                 Settled::Shot(shot, cqe) => {
                     let rest = Unsettled(self, token);
                     // SAFETY: rule 3: the payload of an abandoned operation leaves its slot only through
-                    // `Settled::Last`, below, and nobody else settles it: it has no future any more.
+                    // `Settled::Last`, below, and nobody else settles it: it has no future any more, and the
+                    // actions of its completions are done by turns, which are not re-entered (rule 6).
                     unsafe { shot.abandon(cqe) };
                     mem::forget(rest);
                 }
@@ -396,14 +400,16 @@ fn errno(errno: i32) -> io::Error {
     io::Error::from_raw_os_error(errno)
 }
 
-/// Whether a submission is tied to none of its neighbours and has a completion of its own. Linked or drained,
+/// Whether a submission is tied to none of its neighbours, leaves the driver's own poll alone and has a completion of
+/// its own. Linked or drained,
 /// it would take the driver's own submissions, or other tasks', into its chain; without a completion, nobody
 /// would know when its memory is free.
 fn is_on_its_own(sqe: &Entry) -> bool {
     let flags = SqeFlags::from_bits_retain(sqe.raw().flags);
-    !flags.intersects(
-        SqeFlags::IO_LINK | SqeFlags::IO_HARDLINK | SqeFlags::IO_DRAIN | SqeFlags::CQE_SKIP_SUCCESS,
-    )
+    let ties = SqeFlags::IO_LINK | SqeFlags::IO_HARDLINK | SqeFlags::IO_DRAIN;
+    // An update of the wake-up poll could make it wait for nothing.
+    let changes_wakes = sqe.raw().opcode == Opcode::POLL_REMOVE.0 && sqe.raw().addr == turn::WAKE;
+    !flags.intersects(ties | SqeFlags::CQE_SKIP_SUCCESS) && !changes_wakes
 }
 
 /// Counts a block that user code freed by its panic.

@@ -13,6 +13,8 @@ pub(super) const WAKE: u64 = u64::MAX;
 
 /// Completions copied out at a time.
 const CQES_PER_BATCH: usize = 64;
+/// And when there are few.
+const FEW_CQES: usize = 4;
 
 /// Whether, and until when, a turn may sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,7 +235,16 @@ impl Driver {
 
     /// Takes all completions that are there. Runs no user code: what they ask for goes to the actions.
     pub(super) fn reap(&self, ring: &mut Ring) {
-        let mut batch = [Cqe::default(); CQES_PER_BATCH];
+        // To clear room for many costs as much as to take one.
+        if ring.ready() > FEW_CQES as u32 {
+            self.reap_by::<CQES_PER_BATCH>(ring);
+        } else {
+            self.reap_by::<FEW_CQES>(ring);
+        }
+    }
+
+    fn reap_by<const N: usize>(&self, ring: &mut Ring) {
+        let mut batch = [Cqe::default(); N];
         loop {
             let count = ring.copy_cqes(&mut batch);
             for cqe in &batch[..count] {

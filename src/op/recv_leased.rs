@@ -1,7 +1,9 @@
 //! Receive into a buffer that the kernel chooses when there is data: `recv(2)`, Linux 5.19; again and again,
 //! Linux 6.0.
 
+use std::cell::RefCell;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 
 use super::lane::Held;
@@ -107,6 +109,9 @@ pub struct RecvMulti {
     selected: Selected,
     data_first: bool,
     lane: Held<LateBytes>,
+    /// The pool once more, from `prepare` to the final completion, and for ever if nobody tells of that: an
+    /// operation built around this one may drop it while the kernel goes on selecting from the group.
+    kept: RefCell<Option<ManuallyDrop<BufPool>>>,
 }
 
 impl RecvMulti {
@@ -116,7 +121,8 @@ impl RecvMulti {
     ///
     /// [`Unsupported`](io::ErrorKind::Unsupported) for a pool whose buffers come from the heap.
     pub fn new(fd: Fd, pool: BufPool, lane: Held<LateBytes>) -> io::Result<RecvMulti> {
-        Ok(RecvMulti { fd, selected: Selected::new(pool)?, data_first: false, lane })
+        let (selected, kept) = (Selected::new(pool)?, RefCell::default());
+        Ok(RecvMulti { fd, selected, data_first: false, lane, kept })
     }
 
     /// Asks for the first buffer only when there is data. Otherwise an empty pool is an error even if there
@@ -131,11 +137,15 @@ impl MultiOp for RecvMulti {
     type Item = io::Result<Leased>;
 
     fn prepare(&mut self) -> MultiSqe<'_> {
+        *self.kept.get_mut() = Some(ManuallyDrop::new(self.selected.pool.clone()));
         let sqe = MultiSqe::recv(self.fd.as_fd().into(), self.selected.group, 0);
         if self.data_first { sqe.poll_first() } else { sqe }
     }
 
     fn shot(&self, completion: Completion<Self>) -> Self::Item {
+        if !completion.more() {
+            drop(self.kept.take().map(ManuallyDrop::into_inner));
+        }
         // SAFETY: rule 2: a completion of this operation, which selected from this pool in `prepare` and
         // asked for no bundle; the driver hands each one over once.
         unsafe { self.selected.pool.take(*completion) }

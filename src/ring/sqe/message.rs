@@ -1,5 +1,6 @@
 //! Messages: data in several places, an address, and control messages, `sendmsg(2)` and `recvmsg(2)`.
 
+use super::transfer::send_flags;
 use super::{Entry, MultiSqe, Rooms, Slices, Sqe, Target, read_by_kernel, read_from};
 use super::{written_by_kernel, written_to};
 use crate::buf::Room;
@@ -88,7 +89,7 @@ impl MsgRooms {
     }
 }
 
-/// `flags` is `MSG_*`; what is sent gets `MSG_NOSIGNAL` added.
+/// `flags` is `MSG_*`; what is sent gets `MSG_NOSIGNAL` added, and `MSG_ZEROCOPY` is left out of it.
 impl<'a> Sqe<'a> {
     /// Sends a message: the slices one after the other, to `name` if the socket is not connected, with
     /// control messages (`cmsg(3)`). `sendmsg(2)`, Linux 5.3.
@@ -182,7 +183,7 @@ fn of(header: u64, flags: i32) -> RawSqe {
 }
 
 fn sent<'a>(opcode: Opcode, target: Target<'a>, header: &'a MsgHeader, flags: i32) -> Sqe<'a> {
-    let fields = of(read_from(&header.0), flags | libc::MSG_NOSIGNAL);
+    let fields = of(read_from(&header.0), send_flags(flags) as i32);
     Sqe::new(Entry::on(opcode, target, fields))
 }
 

@@ -7,7 +7,8 @@ use crate::ring::{Address, BufGroup, FixedBuf, ZcrxId};
 use crate::sys::abi::{Opcode, RawSqe, RecvSendFlags};
 
 /// `flags` is `MSG_*`. What is sent gets `MSG_NOSIGNAL` added: a peer that has gone away is an error
-/// (`EPIPE`), never a signal. A socket with `O_NONBLOCK` is waited for all the same; `MSG_DONTWAIT` makes it
+/// (`EPIPE`), never a signal. `MSG_ZEROCOPY` is left out of what is no zero-copy send by its operation: the kernel
+/// would read the bytes long after the completion. A socket with `O_NONBLOCK` is waited for all the same; `MSG_DONTWAIT` makes it
 /// `EAGAIN`.
 impl<'a> Sqe<'a> {
     /// Receives into the front of `room`. `recv(2)`, Linux 5.6.
@@ -101,11 +102,18 @@ impl<'a> Sqe<'a> {
     }
 }
 
+/// The flags of what is sent. With `MSG_ZEROCOPY`, a socket that has `SO_ZEROCOPY` goes on reading what was lent
+/// behind the final completion, and tells its error queue alone when it is done: the push contract would not
+/// hold. Zero-copy operations set it by themselves.
+pub(super) fn send_flags(flags: i32) -> u32 {
+    ((flags | libc::MSG_NOSIGNAL) & !libc::MSG_ZEROCOPY) as u32
+}
+
 fn sent(bytes: &[u8], flags: i32) -> RawSqe {
     RawSqe {
         len: transfer_len(bytes.len()),
         addr: read_by_kernel(bytes),
-        op_flags: (flags | libc::MSG_NOSIGNAL) as u32,
+        op_flags: send_flags(flags),
         ..RawSqe::default()
     }
 }
@@ -128,7 +136,7 @@ fn vectored(slices: Slices<'_>, flags: i32) -> RawSqe {
         addr: slices.addr,
         len: slices.count.min(u32::MAX as usize) as u32,
         ioprio: RecvSendFlags::SEND_VECTORIZED.bits(),
-        op_flags: (flags | libc::MSG_NOSIGNAL) as u32,
+        op_flags: send_flags(flags),
         ..RawSqe::default()
     }
 }
