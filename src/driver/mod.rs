@@ -8,7 +8,8 @@
 //! 1. A payload is written to its block, then prepared once, then not touched, moved or freed until a
 //!    completion without `F_MORE` for its token was reaped. (Exception: the shots of a [`MultiOp`] see it by
 //!    shared reference. That is sound because a [`MultiSqe`](crate::ring::MultiSqe) lends no memory beyond the
-//!    submission itself: with interior mutability, `shot` could free what was lent by shared reference.)
+//!    submission itself, but for a group of buffers, of which rule 2 tells: with interior mutability, `shot` could
+//!    free what was lent by shared reference.)
 //! 2. Only [`Driver::submit`], [`Driver::submit_multi`] and [`Driver::submit_chain`] push submissions that lend
 //!    memory, and only from rule 1's blocks. Internal submissions (cancels, the wake-up poll) lend nothing. The
 //!    parts of a chain are operations with a slot each: what ties them is when the kernel starts them, and no
