@@ -86,8 +86,9 @@ fn sockets_are_made_and_accepted_into_slots() {
     assert_eq!(wait_for(&mut ring, 1), [(1, 1)]);
     let other = socket(&mut ring);
     // The table is full.
-    let connect = Sqe::connect(target(other), &address.into()).user_data(2).into_raw();
-    // SAFETY: an address is read when the submission is taken.
+    let peer = address.into();
+    let connect = Sqe::connect(target(other), &peer).user_data(2).into_raw();
+    // SAFETY: an address is read when the submission is taken, and this one outlives that.
     unsafe { ring.push(connect) }.expect("space");
     let mut done = wait_for(&mut ring, 2);
     done.sort();
