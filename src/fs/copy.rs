@@ -45,7 +45,7 @@ pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<u6
     let source = File::open(from).await?;
     let copied = copy_opened(source, to).await;
     copied.map_err(|error| {
-        let both = format_args!("{} to {}", from.display(), to.display());
+        let both = format!("{} to {}", from.display(), to.display());
         OpError::new("copy", both, error).into()
     })
 }

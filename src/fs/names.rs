@@ -87,7 +87,7 @@ where
     let name = |path| c_path(path).map_err(|error| on(path, operation, error));
     let (old, new) = (name(from)?, name(to)?);
     uninterrupted(|| make(old.clone(), new.clone())).await.map_err(|error| {
-        let both = format_args!("{} to {}", from.display(), to.display());
+        let both = format!("{} to {}", from.display(), to.display());
         OpError::new(operation, both, error).into()
     })
 }

@@ -419,7 +419,10 @@ fn who_waits_for_the_buffer_is_not_woken_by_the_result() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "Miri gives a vtable several addresses, so that no waker is known for the same")]
+#[cfg_attr(
+    miri,
+    ignore = "Miri gives a vtable several addresses, so that no waker is known for the same"
+)]
 fn a_task_that_asks_for_the_result_again_needs_no_other_waker() {
     let mut bench = Bench::default();
     let (token, _counts) = bench.insert(true);
