@@ -13,14 +13,14 @@ pub(crate) mod tests;
 
 #[cfg(all(test, loom))]
 pub(crate) use modelled::{
-    AtomicBool, AtomicI64, AtomicU8, Cell, Lifetime, Mutex, MutexGuard, fence, thread_local,
+    AtomicBool, AtomicI64, AtomicU8, Cell, Lifetime, Mutex, MutexGuard, thread_local,
 };
 #[cfg(not(all(test, loom)))]
 pub(crate) use std::{
     cell::Cell,
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicI64, AtomicU8, fence},
+        atomic::{AtomicBool, AtomicI64, AtomicU8},
     },
     thread_local,
 };

@@ -4,7 +4,7 @@ pub(crate) use loom::{
     cell::Cell,
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicI64, AtomicU8, fence},
+        atomic::{AtomicBool, AtomicI64, AtomicU8},
     },
 };
 
