@@ -2,6 +2,7 @@
 //! directories.
 
 pub mod alarm;
+pub mod net;
 pub mod ops;
 pub mod ring;
 

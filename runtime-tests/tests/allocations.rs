@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use futures::future::join;
 use futures::{FutureExt, StreamExt};
+use runtime_tests::net::pair;
 use runtime_tests::{TempDir, on_every_kernel, on_linux, one_turn, scale, steps};
 use uring::fd::Fd;
-use uring::net::{TcpListener, TcpStream};
 use uring::op::{self, InFlight};
 use uring::{Runtime, time};
 
@@ -71,14 +71,6 @@ fn allocates_nothing(runtime: &Runtime, step: impl AsyncFn(usize)) {
         }
         assert_eq!(allocations() - before, 0, "allocations in {operations} operations");
     });
-}
-
-/// A connection on the loopback interface.
-async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-    let address = listener.local_addr().expect("an address");
-    let (client, accepted) = join(TcpStream::connect(address), listener.accept()).await;
-    (client.expect("connected"), accepted.expect("accepted").0)
 }
 
 fn file() -> Fd {

@@ -6,18 +6,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use runtime_tests::net::pair;
 use runtime_tests::{all_quiet, for_turns, on_every_kernel, one_turn, put};
-use uring::net::{TcpListener, TcpStream};
 use uring::op;
 use uring::time::timeout;
 use uring::{Scope, cancellable, scope};
-
-async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-    let address = listener.local_addr().expect("an address");
-    let client = TcpStream::connect(address).await.expect("a connection");
-    (client, listener.accept().await.expect("a connection").0)
-}
 
 #[test]
 fn a_cancelled_receive_gives_its_buffer_back_and_the_stream_goes_on() {

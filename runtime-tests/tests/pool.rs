@@ -9,18 +9,11 @@ use std::net::Shutdown;
 
 use futures::future::{join, join_all};
 use futures::{FutureExt, StreamExt};
+use runtime_tests::net::pair;
 use runtime_tests::{a_while, all_quiet, for_turns, on_every_kernel, on_linux, poll_once, steps};
 use uring::buf::IoBuf;
-use uring::net::{TcpListener, TcpStream};
+use uring::net::TcpStream;
 use uring::pool::{BufPool, PoolSetup};
-
-/// Two ends of a connection.
-async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-    let address = listener.local_addr().expect("an address");
-    let (client, accepted) = join(TcpStream::connect(address), listener.accept()).await;
-    (client.expect("connected"), accepted.expect("accepted").0)
-}
 
 async fn put(stream: &TcpStream, bytes: &'static [u8]) {
     stream.send_all(bytes).await.expect("sent");
@@ -30,6 +23,20 @@ async fn put(stream: &TcpStream, bytes: &'static [u8]) {
 fn pool(at_first: u32, limit: u32) -> BufPool {
     let setup = PoolSetup::new().buffer_bytes(16).at_first(at_first).limit(limit);
     setup.build().expect("a pool")
+}
+
+/// A pool of one buffer, and three connections with data to be received by it; none where the heap has as many as
+/// are wanted.
+async fn three_for_one_buffer() -> Option<(BufPool, Vec<(TcpStream, TcpStream)>)> {
+    let pool = pool(1, 1);
+    if !pool.is_registered() {
+        return None;
+    }
+    let pairs = join_all((0..3).map(|_| pair())).await;
+    for (client, _) in &pairs {
+        put(client, b"data").await;
+    }
+    Some((pool, pairs))
 }
 
 /// All buffers are with the kernel again.
@@ -322,14 +329,7 @@ fn connections_share_one_buffer_and_each_is_served() {
 fn a_receive_that_was_woken_for_a_buffer_and_dropped_lets_the_next_one_have_it() {
     on_every_kernel(|runtime, _| {
         runtime.block_on(async {
-            let pool = pool(1, 1);
-            if !pool.is_registered() {
-                return;
-            }
-            let pairs = join_all((0..3).map(|_| pair())).await;
-            for (client, _) in &pairs {
-                put(client, b"data").await;
-            }
+            let Some((pool, pairs)) = three_for_one_buffer().await else { return };
             let lease = pairs[0].1.recv_leased_from(&pool).await.expect("received");
             let mut second = Box::pin(pairs[1].1.recv_leased_from(&pool));
             let mut third = Box::pin(pairs[2].1.recv_leased_from(&pool));
@@ -347,14 +347,7 @@ fn a_receive_that_was_woken_for_a_buffer_and_dropped_lets_the_next_one_have_it()
 fn a_receive_that_was_woken_for_a_buffer_and_finds_no_data_lets_the_next_one_have_it() {
     on_linux(|runtime| {
         runtime.block_on(async {
-            let pool = pool(1, 1);
-            if !pool.is_registered() {
-                return;
-            }
-            let pairs = join_all((0..3).map(|_| pair())).await;
-            for (client, _) in &pairs {
-                put(client, b"data").await;
-            }
+            let Some((pool, pairs)) = three_for_one_buffer().await else { return };
             let lease = pairs[0].1.recv_leased_from(&pool).await.expect("received");
             let mut second = Box::pin(pairs[1].1.recv_leased_from(&pool));
             let third = Box::pin(pairs[2].1.recv_leased_from(&pool));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::join_all;
+use runtime_tests::net::pair;
 use runtime_tests::{all_quiet, for_turns, steps};
 use uring::Runtime;
 use uring::net::{TcpListener, TcpStream};
@@ -41,13 +42,6 @@ fn under(faults: &[(Fault, u16)], test: impl AsyncFn(&Runtime, &Sim)) {
 async fn many_nops() {
     let nops = (0..200).map(|_| op::submit(op::Nop));
     assert!(join_all(nops).await.into_iter().all(|done| done.is_ok()), "a nop failed");
-}
-
-/// Two ends of a connection.
-async fn connection() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
-    let client = TcpStream::connect(listener.local_addr().expect("an address")).await;
-    (client.expect("a client"), listener.accept().await.expect("a connection").0)
 }
 
 /// `req_23`, `req_61`: an operation is pushed once, however often the kernel takes only some of what is queued.
@@ -87,7 +81,7 @@ fn interrupted_operations_are_done_again() {
             .await
             .expect("a copy");
         assert_eq!(sim.read_file("/tmp/to"), Some(vec![7; 5000]));
-        let (client, server) = connection().await;
+        let (client, server) = pair().await;
         client.send_all("over the wire").await.expect("sent");
         assert_eq!(server.recv_exact([0; 13]).await.expect("received").1, *b"over the wire");
     });
@@ -100,7 +94,7 @@ fn short_transfers_are_gone_on_with_until_all_is_there() {
         uring::fs::write("/tmp/file", content.clone()).await.expect("written");
         assert_eq!(sim.read_file("/tmp/file").as_deref(), Some(&content[..]));
         assert_eq!(uring::fs::read("/tmp/file").await.expect("read"), content);
-        let (client, server) = connection().await;
+        let (client, server) = pair().await;
         client.send_all(content.clone()).await.expect("sent");
         let room = Vec::with_capacity(content.len());
         assert_eq!(server.recv_exact(room).await.expect("received").1, content);
@@ -110,7 +104,7 @@ fn short_transfers_are_gone_on_with_until_all_is_there() {
 #[test]
 fn a_cancel_that_fails_is_tried_again_until_the_operation_ends() {
     under(&[(Fault::FailedCancel, 800)], async |_, _| {
-        let (client, server) = connection().await;
+        let (client, server) = pair().await;
         assert!(for_turns(5, Box::pin(client.recv([0; 10]))).await.is_none());
         // The lane is free when the first receive has ended.
         server.send_all("late").await.expect("sent");
@@ -140,7 +134,7 @@ fn a_multishot_accept_that_ends_without_an_error_is_armed_again() {
 fn both_sides_of_a_lost_connection_get_its_error_and_what_came_before() {
     let lost = Cell::new(0);
     under(&[(Fault::Reset, 100)], async |_, sim| {
-        let (client, server) = connection().await;
+        let (client, server) = pair().await;
         let mut received = Vec::new();
         while sim.injected(Fault::Reset) == 0 {
             if client.send_all("x").await.is_err() {
@@ -177,7 +171,7 @@ fn a_deadlock_names_what_is_in_flight() {
     let runtime = Runtime::builder().kernel(sim.kernel()).build().expect("a runtime");
     let stuck = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            let (client, _server) = connection().await;
+            let (client, _server) = pair().await;
             client.recv([0; 10]).await.map(drop)
         })
     }));

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures::future::join;
+use runtime_tests::net::pair;
 use runtime_tests::{for_turns, on_every_kernel, on_linux};
 use uring::buf::IoBuf;
 use uring::io::raw_os_error;
@@ -15,14 +16,6 @@ use uring::task::yield_now;
 
 /// How many receives the tests of dropping drop. Miri is slow.
 const DROPS: u32 = if cfg!(miri) { 30 } else { 1000 };
-
-/// A connection on the loopback interface: the client and the server.
-async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-    let address = listener.local_addr().expect("an address");
-    let (client, accepted) = join(TcpStream::connect(address), listener.accept()).await;
-    (client.expect("connected"), accepted.expect("accepted").0)
-}
 
 /// An address where nobody listens.
 async fn deserted() -> SocketAddr {

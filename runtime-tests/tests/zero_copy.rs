@@ -2,43 +2,32 @@
 
 use futures::FutureExt;
 use futures::future::join;
+use runtime_tests::net::pair;
 use runtime_tests::{Ledger, NotedBuf, all_quiet, on_every_kernel, on_linux, one_turn, skipped};
-use uring::net::{TcpListener, TcpStream};
+use uring::Runtime;
+use uring::net::TcpStream;
 use uring::op::Returned;
 use uring::task::yield_now;
 
-/// Two ends of a connection.
-async fn pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-    let address = listener.local_addr().expect("an address");
-    let (client, accepted) = join(TcpStream::connect(address), listener.accept()).await;
-    (client.expect("connected"), accepted.expect("accepted").0)
-}
-
-/// Whether this kernel sends without a copy.
-async fn is_known() -> bool {
-    let (client, _server) = pair().await;
-    match client.send_zc(b"?").await {
-        Err(error) if error.error().kind() == std::io::ErrorKind::Unsupported => {
-            skipped(error.error());
-            false
+/// Runs a test where the kernel sends without a copy, on the two ends of a connection.
+fn where_it_is_known(runtime: &Runtime, test: impl AsyncFn(TcpStream, TcpStream)) {
+    runtime.block_on(async {
+        let (client, server) = pair().await;
+        match client.send_zc(b"?").await {
+            Err(error) if error.error().kind() == std::io::ErrorKind::Unsupported => {
+                return skipped(error.error());
+            }
+            sent => _ = sent.expect("sent").1.await,
         }
-        sent => {
-            let (_, returning) = sent.expect("sent");
-            returning.await;
-            true
-        }
-    }
+        server.recv_exact([0; 1]).await.expect("received");
+        test(client, server).await;
+    });
 }
 
 #[test]
 fn a_zero_copy_send_sends_all_and_its_buffer_comes_back() {
     on_every_kernel(|runtime, _| {
-        runtime.block_on(async {
-            if !is_known().await {
-                return;
-            }
-            let (client, server) = pair().await;
+        where_it_is_known(runtime, async |client, server| {
             let bytes: Vec<u8> = (0..40_000u32).map(|n| n as u8).collect();
             let send = async {
                 let (sent, returning) = client.send_zc(bytes.clone()).await.expect("sent");
@@ -55,11 +44,7 @@ fn a_zero_copy_send_sends_all_and_its_buffer_comes_back() {
 #[test]
 fn what_is_sent_behind_it_neither_waits_for_the_buffer_nor_overtakes() {
     on_every_kernel(|runtime, _| {
-        runtime.block_on(async {
-            if !is_known().await {
-                return;
-            }
-            let (client, server) = pair().await;
+        where_it_is_known(runtime, async |client, server| {
             let mut returning = Vec::new();
             for number in 0..10u8 {
                 let (_, back) = client.send_zc(vec![number; 10]).await.expect("sent");
@@ -81,11 +66,7 @@ fn what_is_sent_behind_it_neither_waits_for_the_buffer_nor_overtakes() {
 #[test]
 fn a_buffer_nobody_waits_for_is_freed_when_it_is_back_and_nothing_is_cancelled() {
     on_every_kernel(|runtime, _| {
-        runtime.block_on(async {
-            if !is_known().await {
-                return;
-            }
-            let (client, server) = pair().await;
+        where_it_is_known(runtime, async |client, server| {
             let ledger = Ledger::new();
             let buf = NotedBuf::new(100, &ledger, "freed");
             let (sent, returning) = client.send_zc(buf).await.expect("sent");
@@ -102,11 +83,7 @@ fn a_buffer_nobody_waits_for_is_freed_when_it_is_back_and_nothing_is_cancelled()
 #[test]
 fn a_dropped_zero_copy_send_keeps_its_buffer_and_its_turn_until_it_is_done() {
     on_every_kernel(|runtime, _| {
-        runtime.block_on(async {
-            if !is_known().await {
-                return;
-            }
-            let (client, server) = pair().await;
+        where_it_is_known(runtime, async |client, server| {
             let ledger = Ledger::new();
             for turns in 0..4 {
                 let buf = NotedBuf::new(50, &ledger, "freed");
@@ -135,12 +112,8 @@ fn a_dropped_zero_copy_send_keeps_its_buffer_and_its_turn_until_it_is_done() {
 #[test]
 fn a_copy_made_after_all_is_told_and_counted() {
     on_linux(|runtime| {
-        runtime.block_on(async {
-            if !is_known().await {
-                return;
-            }
+        where_it_is_known(runtime, async |client, server| {
             let before = runtime.metrics().zero_copy_copied;
-            let (client, server) = pair().await;
             let (sent, returning) = client.send_zc(vec![1; 1000]).await.expect("sent");
             server.recv_exact(Vec::with_capacity(sent)).await.expect("received");
             let returned = returning.await;
@@ -156,11 +129,7 @@ fn a_copy_made_after_all_is_told_and_counted() {
 #[test]
 fn a_failed_zero_copy_send_gives_the_buffer_back_and_lets_the_next_one_go() {
     on_linux(|runtime| {
-        runtime.block_on(async {
-            if !is_known().await {
-                return;
-            }
-            let (client, server) = pair().await;
+        where_it_is_known(runtime, async |client, server| {
             drop(server);
             let failed = loop {
                 match client.send_zc(vec![9; 10]).await {

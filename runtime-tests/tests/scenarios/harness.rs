@@ -1,6 +1,7 @@
 //! Runs a scenario by seeds, and looks at what it leaves.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -84,6 +85,20 @@ impl Stage {
     /// What may have cut a connection short so far: its loss, or that the other side gave it up.
     pub(crate) fn mishaps(&self) -> u64 {
         self.trouble.get() + self.sim.injected(Fault::Reset)
+    }
+
+    /// Fails the test if the connection of `who` was cut off and there has been no mishap more than the `before` that
+    /// there were when it was begun.
+    pub(crate) fn excuses(&self, error: &io::Error, before: u64, who: impl Display) {
+        let cut_off = [
+            io::ErrorKind::UnexpectedEof,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::BrokenPipe,
+        ];
+        assert!(
+            !cut_off.contains(&error.kind()) || self.mishaps() > before,
+            "{who} was cut off, and nothing had happened: {error}"
+        );
     }
 
     /// What a robust program does about an error: waits a little before it tries again. One that nothing should
