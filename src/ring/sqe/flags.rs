@@ -29,7 +29,9 @@ macro_rules! common {
                 self.flag(SqeFlags::IO_DRAIN)
             }
 
-            /// Goes to a worker thread at once (`IOSQE_ASYNC`, Linux 5.6).
+            /// Goes to a worker thread at once (`IOSQE_ASYNC`, Linux 5.6). The kernel then takes it for one that may
+            /// block for ever, also on a regular file, which it has not looked at yet (measured on Linux 6.18): see
+            /// [`WorkerLimits`](crate::ring::WorkerLimits).
             pub fn asynchronous(self) -> $name<'a> {
                 self.flag(SqeFlags::ASYNC)
             }
