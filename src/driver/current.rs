@@ -10,6 +10,7 @@ thread_local! {
 }
 
 /// The driver of the runtime that runs on this thread.
+#[inline]
 pub(crate) fn try_current() -> Option<Rc<Driver>> {
     CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
 }
@@ -19,6 +20,7 @@ pub(crate) fn try_current() -> Option<Rc<Driver>> {
 /// # Panics
 ///
 /// Outside a runtime.
+#[inline]
 pub(crate) fn current() -> Rc<Driver> {
     try_current().expect(
         "no uring runtime is running on this thread: call this inside Runtime::block_on or #[uring::main]",

@@ -59,6 +59,7 @@ mod teardown;
 #[cfg(test)]
 mod tests;
 mod token;
+mod transition;
 mod turn;
 mod unpark;
 
@@ -73,7 +74,7 @@ use inline::Inline;
 use op::End;
 use payload::{Payload, Pool};
 use retry::Retry;
-use slots::{Action, Dropped, Polled, PolledResult, PolledShot, Settled, Slots, Token};
+use slots::{Action, Dropped, Ended, Polled, PolledResult, PolledShot, Settled, Slots, Token};
 use spin::Spin;
 use turn::{WakePoll, is_passing};
 
@@ -177,21 +178,23 @@ impl Driver {
     }
 
     /// Submits an operation; it reaches the kernel with the next turn.
-    pub(crate) fn submit<T: Op>(self: &Rc<Driver>, op: T) -> InFlight<T> {
+    pub(crate) fn submit<T: Op>(self: Rc<Driver>, op: T) -> InFlight<T> {
         let block = self.pool.borrow_mut().block_for::<T>();
-        let lost = Lost(self);
+        let lost = Lost(&self);
         let (payload, sqe) = Payload::new(op, block);
         mem::forget(lost);
-        InFlight::new(Rc::clone(self), self.launch(payload, sqe, T::CANCEL_ON_DROP))
+        let token = self.launch(payload, sqe, T::CANCEL_ON_DROP);
+        InFlight::new(self, token)
     }
 
     /// Submits an operation that completes many times.
-    pub(crate) fn submit_multi<T: MultiOp>(self: &Rc<Driver>, op: T) -> Shots<T> {
+    pub(crate) fn submit_multi<T: MultiOp>(self: Rc<Driver>, op: T) -> Shots<T> {
         let block = self.pool.borrow_mut().block_for::<T>();
-        let lost = Lost(self);
+        let lost = Lost(&self);
         let (payload, sqe) = Payload::new_multi(op, block);
         mem::forget(lost);
-        Shots::new(Rc::clone(self), self.launch(payload, sqe, true))
+        let token = self.launch(payload, sqe, true);
+        Shots::new(self, token)
     }
 
     /// Submits operations that the kernel starts one after the other.
@@ -234,10 +237,10 @@ impl Driver {
     }
 
     /// A submission was pushed, or not: then that is its result.
+    #[inline]
     fn launched(self: &Rc<Driver>, token: Token, pushed: &io::Result<()>) {
         if let Err(error) = pushed {
-            let errno = error.raw_os_error().unwrap_or(libc::EIO);
-            self.slots.borrow_mut().finish_at_once(token, Cqe::new(op::UNSUBMITTED, -errno, 0));
+            self.not_pushed(token, error);
         } else if let Some(scope) = cancel_scope::current() {
             let member = scope.join_operation(self, token);
             self.slots.borrow_mut().set_member(token, member);
@@ -247,9 +250,16 @@ impl Driver {
         }
     }
 
+    #[cold]
+    fn not_pushed(&self, token: Token, error: &io::Error) {
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        self.slots.borrow_mut().finish_at_once(token, Cqe::new(op::UNSUBMITTED, -errno, 0));
+    }
+
     /// Pushes a submission, making room first.
     ///
     /// On an error nothing was pushed.
+    #[inline]
     fn push(&self, sqe: Entry) -> io::Result<()> {
         let mut ring = self.ring_with_room(1)?;
         // SAFETY: rules 1 to 3: whatever `sqe` was lent lives in a payload that stays in its slot, untouched,
@@ -271,7 +281,19 @@ impl Driver {
     }
 
     /// The ring, when so many submissions fit.
+    #[inline]
     fn ring_with_room(&self, count: u32) -> io::Result<RefMut<'_, Ring>> {
+        match RefMut::filter_map(self.ring.borrow_mut(), Option::as_mut) {
+            Ok(ring) if ring.space_left() >= count => Ok(ring),
+            full_or_gone => {
+                drop(full_or_gone);
+                self.ring_with_room_made(count)
+            }
+        }
+    }
+
+    #[cold]
+    fn ring_with_room_made(&self, count: u32) -> io::Result<RefMut<'_, Ring>> {
         let mut attempts = 0;
         loop {
             let ring = RefMut::filter_map(self.ring.borrow_mut(), Option::as_mut);
@@ -305,8 +327,7 @@ impl Driver {
     fn poll<T: Op>(&self, token: Token, waker: &Waker) -> Option<(T, End)> {
         let polled = self.slots.borrow_mut().poll(token, waker);
         match polled {
-            Polled::Done(slot) => {
-                let (payload, end) = slot.into_parts();
+            Polled::Done(Ended { payload, end }) => {
                 let (op, block) = payload.take::<T>();
                 self.pool.borrow_mut().give_back(block);
                 Some((op, end))
@@ -339,8 +360,8 @@ impl Driver {
                 // `PolledShot::Ended` or when the `Shots` that calls us is dropped, neither during this call.
                 Poll::Ready(Some(unsafe { shot.call::<T>(cqe) }))
             }
-            PolledShot::Ended(slot) => {
-                self.end(slot);
+            PolledShot::Ended(ended) => {
+                self.end(ended);
                 Poll::Ready(None)
             }
             PolledShot::Pending => Poll::Pending,
@@ -382,14 +403,13 @@ impl Driver {
                     unsafe { shot.abandon(cqe) };
                     mem::forget(rest);
                 }
-                Settled::Last(slot) => return self.end(slot),
+                Settled::Last(ended) => return self.end(ended),
                 Settled::Nothing => return,
             }
         }
     }
 
-    fn end(&self, slot: slots::Slot) {
-        let (payload, end) = slot.into_parts();
+    fn end(&self, Ended { payload, end }: Ended) {
         let lost = Lost(self);
         let block = payload.abandon(end);
         mem::forget(lost);

@@ -10,8 +10,8 @@
 
 use std::alloc::{self, Layout};
 use std::any::TypeId;
-use std::mem;
 use std::ptr::NonNull;
+use std::{mem, ptr};
 
 use super::op::{Completion, End, MultiOp, Op};
 use crate::ring::{Cqe, Entry};
@@ -28,14 +28,22 @@ const ALIGN: usize = 64;
 /// turn.
 const MAX_FREE_BLOCKS: usize = 4096;
 
-/// The memory that an operation of type `T` gets, and the place of its size among [`SIZES`] if it is pooled.
-const fn block_layout<T>() -> (Layout, Option<usize>) {
+/// What the memory of an operation is like.
+#[derive(Debug)]
+struct Shape {
+    layout: Layout,
+    /// The place of its size among [`SIZES`]; none if it is of odd size, and not pooled.
+    class: Option<usize>,
+}
+
+/// What the memory of an operation of type `T` is like.
+const fn shape_for<T>() -> Shape {
     let wanted = Layout::new::<T>();
     let mut class = 0;
     while class < SIZES.len() {
         if wanted.size() <= SIZES[class] && wanted.align() <= ALIGN {
             return match Layout::from_size_align(SIZES[class], ALIGN) {
-                Ok(layout) => (layout, Some(class)),
+                Ok(layout) => Shape { layout, class: Some(class) },
                 Err(_) => panic!("the sizes are multiples of the alignment"),
             };
         }
@@ -44,7 +52,7 @@ const fn block_layout<T>() -> (Layout, Option<usize>) {
     // An empty type of strict alignment is the one that is neither pooled nor larger than a block.
     let size = if wanted.size() == 0 { wanted.align() } else { wanted.size() };
     match Layout::from_size_align(size, wanted.align()) {
-        Ok(layout) => (layout, None),
+        Ok(layout) => Shape { layout, class: None },
         Err(_) => panic!("a size that is the alignment rounds up to itself"),
     }
 }
@@ -53,15 +61,13 @@ const fn block_layout<T>() -> (Layout, Option<usize>) {
 #[derive(Debug)]
 pub(super) struct Block {
     at: NonNull<u8>,
-    layout: Layout,
-    /// The place of its size among [`SIZES`]; none if it is of odd size.
-    class: Option<usize>,
+    shape: &'static Shape,
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
         // SAFETY: allocated with this layout by `Pool::block_for`; a block is owned once.
-        unsafe { alloc::dealloc(self.at.as_ptr(), self.layout) }
+        unsafe { alloc::dealloc(self.at.as_ptr(), self.shape.layout) }
     }
 }
 
@@ -75,15 +81,15 @@ pub(super) struct Pool {
 impl Pool {
     /// A block for a `T`: a pooled one if it fits there, else one of its own size.
     pub(super) fn block_for<T>(&mut self) -> Block {
-        let (layout, class) = const { block_layout::<T>() };
+        let shape = const { &shape_for::<T>() };
         self.lent += 1;
-        if let Some(block) = class.and_then(|class| self.free[class].pop()) {
+        if let Some(block) = shape.class.and_then(|class| self.free[class].pop()) {
             return block;
         }
-        // SAFETY: the size is not zero, see `block_layout`.
-        match NonNull::new(unsafe { alloc::alloc(layout) }) {
-            Some(at) => Block { at, layout, class },
-            None => alloc::handle_alloc_error(layout),
+        // SAFETY: the size is not zero, see `shape_for`.
+        match NonNull::new(unsafe { alloc::alloc(shape.layout) }) {
+            Some(at) => Block { at, shape },
+            None => alloc::handle_alloc_error(shape.layout),
         }
     }
 
@@ -98,9 +104,10 @@ impl Pool {
     }
 
     /// Keeps a block for the next operation; frees it if it is of odd size or there are enough.
+    #[inline]
     pub(super) fn give_back(&mut self, block: Block) {
         self.lent -= 1;
-        if let Some(free) = block.class.map(|class| &mut self.free[class]) {
+        if let Some(free) = block.shape.class.map(|class| &mut self.free[class]) {
             if free.len() < MAX_FREE_BLOCKS {
                 free.push(block);
             }
@@ -111,8 +118,8 @@ impl Pool {
 /// What to do with an operation whose type is no longer known.
 struct Kind {
     type_id: fn() -> TypeId,
-    /// Of its block, as [`block_layout`] has it.
-    block: (Layout, Option<usize>),
+    /// Of its block.
+    shape: &'static Shape,
     /// Ends it after the final completion, when nobody awaits it.
     abandon: unsafe fn(NonNull<u8>, End),
     /// Present for a [`MultiOp`].
@@ -125,7 +132,7 @@ struct OneShot<T>(T);
 impl<T: Op> OneShot<T> {
     const KIND: &'static Kind = &Kind {
         type_id: TypeId::of::<OneShot<T>>,
-        block: block_layout::<T>(),
+        shape: &shape_for::<T>(),
         abandon: |at, end| {
             // SAFETY: the invariant: an initialized `T`, moved out once, after its final completion.
             unsafe { at.cast::<T>().read() }.abandoned(Completion::new(end));
@@ -140,7 +147,7 @@ struct MultiShot<T>(T);
 impl<T: MultiOp> MultiShot<T> {
     const KIND: &'static Kind = &Kind {
         type_id: TypeId::of::<MultiShot<T>>,
-        block: block_layout::<T>(),
+        shape: &shape_for::<T>(),
         abandon: |at, _| {
             // SAFETY: the invariant: an initialized `T`, dropped once, after its final completion.
             unsafe { at.cast::<T>().drop_in_place() };
@@ -195,14 +202,19 @@ impl Payload {
         let mut unprepared = Unprepared { at, _block: block };
         // SAFETY: just written, and nobody else knows of it.
         let sqe = prepare(unsafe { unprepared.at.as_mut() });
-        debug_assert_eq!(unprepared._block.layout, kind.block.0);
+        debug_assert_eq!(unprepared._block.shape.layout, kind.shape.layout);
         mem::forget(unprepared);
         (Payload { at: at.cast(), kind }, sqe)
     }
 
     /// Moves the operation out again, after its final completion, or before it was pushed.
     pub(super) fn take<T: Op>(self) -> (T, Block) {
-        assert!((self.kind.type_id)() == TypeId::of::<OneShot<T>>(), "an operation keeps its type");
+        let same = ptr::eq(self.kind, OneShot::<T>::KIND);
+        // A constant may have several addresses.
+        assert!(
+            same || (self.kind.type_id)() == TypeId::of::<OneShot<T>>(),
+            "an operation keeps its type"
+        );
         // SAFETY: the invariant, and the type was just compared; `self` is consumed, so this happens once.
         let op = unsafe { self.at.cast::<T>().read() };
         (op, self.into_block())
@@ -224,8 +236,7 @@ impl Payload {
     }
 
     fn into_block(self) -> Block {
-        let (layout, class) = self.kind.block;
-        Block { at: self.at, layout, class }
+        Block { at: self.at, shape: self.kind.shape }
     }
 }
 

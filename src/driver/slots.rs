@@ -25,8 +25,11 @@ use slab::Slab;
 
 use super::cancel_scope::Member;
 use super::op::End;
-use super::payload::{Payload, Shot};
+use super::payload::Payload;
 pub(super) use super::token::Token;
+pub(super) use super::transition::{
+    Action, Dropped, Ended, Polled, PolledResult, PolledShot, Settled,
+};
 use crate::ring::Cqe;
 use crate::ring::abi::NOTIF_USAGE_ZC_COPIED;
 
@@ -46,7 +49,7 @@ enum State {
 }
 
 /// One cache line and a word: there are as many as operations in flight, and each is fetched once or twice.
-pub(super) struct Slot {
+struct Slot {
     generation: u32,
     state: State,
     cancel_queued: bool,
@@ -108,8 +111,11 @@ impl Got {
 }
 
 impl Slot {
-    /// The operation and its result, for an operation that completes once.
-    pub(super) fn into_parts(self) -> (Payload, End) {
+    /// The operation and its result, for an operation that completes once. Waker and membership, whose drop is
+    /// user code, have left with the final completion.
+    #[inline]
+    fn into_ended(self) -> Ended {
+        debug_assert!(self.waker.is_none() && self.member.is_none());
         let end = match self.got {
             Got::Result { cqe, notified, .. } => {
                 let said = |copied| if copied { NOTIF_USAGE_ZC_COPIED as i32 } else { 0 };
@@ -119,7 +125,7 @@ impl Slot {
             // be worse than a made-up success of nothing.
             Got::Nothing { .. } | Got::Shots(_) => End::default(),
         };
-        (self.payload, end)
+        Ended { payload: self.payload, end }
     }
 
     /// The result of an operation that completes once.
@@ -139,66 +145,6 @@ impl Slot {
     fn can_be_cancelled(&self) -> bool {
         !self.done && self.result().is_none()
     }
-}
-
-/// What a transition asks for, to be done when nothing is borrowed.
-pub(super) enum Action {
-    /// Wake a task.
-    Wake(Waker),
-    /// An abandoned operation has completions to hand to its `abandoned`.
-    Settle(Token),
-    /// An operation has ended, which its scope may be waiting for: drop the membership.
-    Leave(Member),
-}
-
-/// What a poll finds.
-pub(super) enum Polled {
-    /// The operation is done and no longer in its slot.
-    Done(Slot),
-    /// The task's waker is known already.
-    Pending,
-    /// The waker must be cloned, which is user code, and handed to [`Slots::set_waker`].
-    NeedsWaker,
-}
-
-/// What a poll for the result alone finds.
-pub(super) enum PolledResult {
-    /// The result. The operation stays in its slot.
-    Known(Cqe),
-    /// As [`Polled::Pending`].
-    Pending,
-    /// As [`Polled::NeedsWaker`].
-    NeedsWaker,
-}
-
-/// What a poll for the next shot finds.
-pub(super) enum PolledShot {
-    /// A completion, and access to the operation that makes an item of it.
-    Shot(Shot, Cqe),
-    /// All completions were taken; the operation is no longer in its slot.
-    Ended(Slot),
-    /// As [`Polled::Pending`].
-    Pending,
-    /// As [`Polled::NeedsWaker`].
-    NeedsWaker,
-}
-
-/// One step of settling an abandoned operation.
-pub(super) enum Settled {
-    /// A completion to hand over; ask again afterwards.
-    Shot(Shot, Cqe),
-    /// The last one, and the slot it was in.
-    Last(Slot),
-    /// Nothing to do for now.
-    Nothing,
-}
-
-/// What dropping a future leads to.
-pub(super) enum Dropped {
-    /// The operation is done: settle it at once.
-    Settle,
-    /// It is in flight: nothing is left to do but to drop the waker, which is user code.
-    Later(Option<Waker>),
 }
 
 #[derive(Default)]
@@ -239,13 +185,15 @@ impl Slots {
         Token { index: index as u32, generation: self.generation }
     }
 
+    #[inline]
     fn get(&mut self, token: Token) -> Option<&mut Slot> {
         let slot = self.slab.get_mut(token.index as usize)?;
         (slot.generation == token.generation).then_some(slot)
     }
 
-    fn take(&mut self, token: Token) -> Slot {
-        self.slab.remove(token.index as usize)
+    #[inline]
+    fn take(&mut self, token: Token) -> Ended {
+        self.slab.remove(token.index as usize).into_ended()
     }
 
     /// An operation that was just submitted belongs to a scope.
@@ -327,6 +275,7 @@ impl Slots {
     }
 
     /// The future of an operation that completes once was polled.
+    #[inline]
     pub(super) fn poll(&mut self, token: Token, waker: &Waker) -> Polled {
         let Some(slot) = self.get(token) else { return Polled::Pending };
         slot.got.set_early(false);

@@ -13,8 +13,6 @@ pub(super) const WAKE: u64 = u64::MAX;
 
 /// Completions copied out at a time.
 const CQES_PER_BATCH: usize = 64;
-/// And when there are few.
-const FEW_CQES: usize = 4;
 
 /// Whether, and until when, a turn may sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,13 +129,7 @@ impl Driver {
     /// of tasks that never wait for the kernel.
     fn has_nothing_to_do(&self) -> bool {
         let ring = self.ring.borrow();
-        let ring_is_quiet = ring.as_ref().is_none_or(|ring| {
-            ring.is_in_its_process()
-                && ring.queued() == 0
-                && ring.ready() == 0
-                && !ring.needs_enter()
-        });
-        ring_is_quiet
+        ring.as_ref().is_none_or(Ring::is_quiet)
             && self.actions.borrow().is_empty()
             && !self.turning.get()
             && !matches!(self.wake_poll.get(), WakePoll::Disarmed { .. })
@@ -236,10 +228,10 @@ impl Driver {
     /// Takes all completions that are there. Runs no user code: what they ask for goes to the actions.
     pub(super) fn reap(&self, ring: &mut Ring) {
         // To clear room for many costs as much as to take one.
-        if ring.ready() > FEW_CQES as u32 {
-            self.reap_by::<CQES_PER_BATCH>(ring);
-        } else {
-            self.reap_by::<FEW_CQES>(ring);
+        match ring.ready() {
+            0 => {}
+            1 => self.reap_by::<1>(ring),
+            _ => self.reap_by::<CQES_PER_BATCH>(ring),
         }
     }
 
@@ -254,7 +246,7 @@ impl Driver {
                     _ => self.finish(*cqe),
                 }
             }
-            if count < batch.len() {
+            if count < batch.len() || ring.ready() == 0 {
                 return;
             }
         }

@@ -83,6 +83,7 @@ mod tests {
     use crate::ring::Setup;
     use crate::sim::Sim;
     use futures::FutureExt;
+    use std::rc::Rc;
     use std::time::Duration;
 
     #[test]
@@ -95,7 +96,7 @@ mod tests {
         // SAFETY: the simulation has just made them, for us alone.
         let (reader, writer) = unsafe { (Fd::from_raw(reader), Fd::from_raw(writer)) };
         let close = Close::new(reader).now_or_never().expect("ours alone");
-        let result = driver.submit(close).now_or_never().expect("done at once");
+        let result = Rc::clone(&driver).submit(close).now_or_never().expect("done at once");
         assert_eq!(result.expect_err("no ring").raw_os_error(), Some(libc::ECANCELED));
         assert_eq!(sim.open_descriptors(), 1);
         drop(writer);
@@ -130,7 +131,7 @@ mod tests {
         let (reader, _writer) = pipe();
         let number = reader.as_raw_fd();
         let close = Close::new(reader).now_or_never().expect("ours alone");
-        let mut around = driver.submit(Around(close));
+        let mut around = Rc::clone(&driver).submit(Around(close));
         let close = loop {
             driver.turn(Wait::No);
             if let Some(close) = (&mut around).now_or_never() {
@@ -139,7 +140,7 @@ mod tests {
         };
         let (next, _next_writer) = pipe();
         assert_eq!(next.as_raw_fd(), number, "the number is given out again");
-        let mut again = driver.submit(close);
+        let mut again = Rc::clone(&driver).submit(close);
         let result = loop {
             driver.turn(Wait::No);
             if let Some(result) = (&mut again).now_or_never() {

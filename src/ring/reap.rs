@@ -67,6 +67,11 @@ impl Ring {
         self.queues.cq_ready()
     }
 
+    /// Whether nothing is queued, nothing is ready and nothing needs an enter. False in another process.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.queues.are_quiet()
+    }
+
     /// Whether completions wait behind the queue: deferred work (`IORING_SQ_TASKRUN`) or completions that
     /// did not fit (`IORING_SQ_CQ_OVERFLOW`). A plain load; `submit_and_wait(0, None)` fetches them.
     pub fn needs_enter(&self) -> bool {

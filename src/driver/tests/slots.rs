@@ -8,7 +8,7 @@ use std::task::{Wake, Waker};
 
 use super::super::payload::{Payload, Pool};
 use super::super::slots::{
-    Action, Dropped, MAX_SHOTS, Polled, PolledResult, PolledShot, Settled, Slot, Slots, Token,
+    Action, Dropped, Ended, MAX_SHOTS, Polled, PolledResult, PolledShot, Settled, Slots, Token,
 };
 use super::{Counted, CountedMulti, Counts};
 use crate::ring::Cqe;
@@ -78,16 +78,15 @@ impl Bench {
         assert!(matches!(self.slots.set_waker(token, waker), Ok(None)));
     }
 
-    fn poll(&mut self, token: Token) -> Option<Slot> {
+    fn poll(&mut self, token: Token) -> Option<Ended> {
         match self.slots.poll(token, Waker::noop()) {
-            Polled::Done(slot) => Some(slot),
+            Polled::Done(ended) => Some(ended),
             Polled::Pending | Polled::NeedsWaker => None,
         }
     }
 
     /// Ends an operation as `Driver::end` does; its result.
-    fn end(&mut self, slot: Slot) -> i32 {
-        let (payload, end) = slot.into_parts();
+    fn end(&mut self, Ended { payload, end }: Ended) -> i32 {
         let block = payload.abandon(end);
         self.pool.give_back(block);
         end.cqe.raw_result()
@@ -103,7 +102,7 @@ impl Bench {
                     unsafe { shot.abandon(cqe) };
                     shots += 1;
                 }
-                Settled::Last(slot) => return (shots, Some(self.end(slot))),
+                Settled::Last(ended) => return (shots, Some(self.end(ended))),
                 Settled::Nothing => return (shots, None),
             }
         }
@@ -119,9 +118,9 @@ fn waiting_and_completed_is_finished_and_wakes_its_task() {
     assert_eq!((bench.slots.in_kernel(), bench.slots.len()), (1, 1));
     assert_eq!(bench.cqe(token, 5, 0), Done::Woke);
     assert_eq!((bench.slots.in_kernel(), bench.slots.len()), (0, 1));
-    let slot = bench.poll(token).expect("it is done");
+    let ended = bench.poll(token).expect("it is done");
     assert_eq!(bench.slots.len(), 0);
-    assert_eq!(bench.end(slot), 5);
+    assert_eq!(bench.end(ended), 5);
     assert_eq!(counts.dropped.get(), 1);
     assert_eq!(bench.wakes.0.load(Ordering::Relaxed), 1);
 }
@@ -137,6 +136,10 @@ fn a_failure_wakes_its_task_as_a_success_does() {
     assert!(matches!(bench.slots.set_waker(many, waker), Ok(None)));
     assert_eq!(bench.cqe(many, -libc::ENOBUFS, 0), Done::Woke);
     assert_eq!(bench.wakes.0.load(Ordering::Relaxed), 2);
+    assert!(matches!(bench.slots.on_drop(once), Dropped::Settle));
+    assert_eq!(bench.settle(once), (0, Some(-libc::ECANCELED)));
+    assert!(matches!(bench.slots.on_drop(many), Dropped::Settle));
+    assert_eq!(bench.settle(many).0, 1);
 }
 
 #[test]
@@ -144,8 +147,8 @@ fn waiting_without_a_waker_and_completed_wakes_nobody() {
     let mut bench = Bench::default();
     let (token, _counts) = bench.insert(true);
     assert_eq!(bench.cqe(token, 5, 0), Done::Nothing);
-    let slot = bench.poll(token).expect("it is done");
-    assert_eq!(bench.end(slot), 5);
+    let ended = bench.poll(token).expect("it is done");
+    assert_eq!(bench.end(ended), 5);
 }
 
 #[test]
@@ -213,8 +216,8 @@ fn a_result_with_a_notification_behind_it_is_done_at_the_notification() {
     assert_eq!(bench.cqe(token, 100, MORE), Done::Nothing);
     assert!(bench.poll(token).is_none(), "the buffer is still lent");
     assert_eq!(bench.cqe(token, 0, NOTIFICATION), Done::Woke);
-    let slot = bench.poll(token).expect("it is done");
-    assert_eq!(bench.end(slot), 100, "the result is not that of the notification");
+    let ended = bench.poll(token).expect("it is done");
+    assert_eq!(bench.end(ended), 100, "the result is not that of the notification");
 }
 
 #[test]
@@ -249,10 +252,10 @@ fn shots_wait_in_their_order_and_the_stream_ends_behind_the_last() {
         // SAFETY: the payload is in its slot until `PolledShot::Ended`.
         assert_eq!(unsafe { shot.call::<CountedMulti>(cqe) }, expected);
     }
-    let PolledShot::Ended(slot) = bench.slots.poll_shot(token, &waker) else {
+    let PolledShot::Ended(ended) = bench.slots.poll_shot(token, &waker) else {
         panic!("it goes on")
     };
-    bench.end(slot);
+    bench.end(ended);
     assert_eq!((counts.completed.get(), counts.dropped.get()), (3, 1));
     assert_eq!(bench.slots.len(), 0);
 }
@@ -293,8 +296,8 @@ fn a_completion_of_an_old_generation_is_counted_and_does_nothing() {
     let mut bench = Bench::default();
     let (old, _) = bench.insert(true);
     bench.cqe(old, 1, 0);
-    let slot = bench.poll(old).expect("it is done");
-    bench.end(slot);
+    let ended = bench.poll(old).expect("it is done");
+    bench.end(ended);
     let (new, _counts) = bench.insert(true);
     assert_ne!(old, new);
     assert_eq!(old.user_data() as u32, new.user_data() as u32, "the slot is the same");
@@ -302,8 +305,8 @@ fn a_completion_of_an_old_generation_is_counted_and_does_nothing() {
     assert_eq!((bench.slots.strangers(), bench.slots.in_kernel()), (1, 1));
     assert!(bench.poll(new).is_none(), "the stranger has finished it");
     assert_eq!(bench.cqe(new, 2, 0), Done::Nothing);
-    let slot = bench.poll(new).expect("it is done");
-    assert_eq!(bench.end(slot), 2);
+    let ended = bench.poll(new).expect("it is done");
+    assert_eq!(bench.end(ended), 2);
 }
 
 /// `req_3`
@@ -314,8 +317,8 @@ fn a_completion_behind_the_final_one_is_counted_and_changes_no_result() {
     bench.cqe(token, 1, 0);
     assert_eq!(bench.cqe(token, 2, 0), Done::Nothing);
     assert_eq!((bench.slots.strangers(), bench.slots.in_kernel()), (1, 0));
-    let slot = bench.poll(token).expect("it is done");
-    assert_eq!(bench.end(slot), 1);
+    let ended = bench.poll(token).expect("it is done");
+    assert_eq!(bench.end(ended), 1);
 }
 
 #[test]
@@ -324,13 +327,13 @@ fn a_cancel_of_an_operation_that_is_done_meanwhile_is_not_submitted() {
     let (first, _) = bench.insert(true);
     bench.slots.queue_cancel(first);
     bench.cqe(first, 1, 0);
-    let slot = bench.poll(first).expect("it is done");
-    bench.end(slot);
+    let ended = bench.poll(first).expect("it is done");
+    bench.end(ended);
     let (second, _) = bench.insert(true);
     assert_eq!(bench.slots.next_cancel(), None, "it would have hit a stranger");
     bench.cqe(second, 1, 0);
-    let slot = bench.poll(second).expect("it is done");
-    bench.end(slot);
+    let ended = bench.poll(second).expect("it is done");
+    bench.end(ended);
 }
 
 #[test]
@@ -366,8 +369,8 @@ fn a_cancel_that_missed_is_tried_again_while_its_operation_is_in_flight() {
     bench.cqe(token, 1, 0);
     assert!(!bench.slots.retry_missed(), "it has ended by itself");
     assert!(!bench.slots.on_missed_cancel(token));
-    let slot = bench.poll(token).expect("it is done");
-    bench.end(slot);
+    let ended = bench.poll(token).expect("it is done");
+    bench.end(ended);
 }
 
 #[test]
@@ -379,8 +382,8 @@ fn queueing_a_cancel_never_allocates() {
     for token in tokens {
         bench.slots.queue_cancel(token);
         assert_eq!(bench.cqe(token, 0, 0), Done::Nothing);
-        let slot = bench.poll(token).expect("it is done");
-        bench.end(slot);
+        let ended = bench.poll(token).expect("it is done");
+        bench.end(ended);
     }
     assert_eq!(bench.slots.cancels_room(), room);
 }
@@ -403,8 +406,8 @@ fn the_result_of_a_zero_copy_send_is_known_before_its_buffer_is_back_and_cannot_
     bench.wait(token);
     assert_eq!(bench.cqe(token, i32::MIN, NOTIFICATION), Done::Woke);
     assert_eq!(bench.slots.copied(), 1);
-    let slot = bench.poll(token).expect("it is done");
-    assert_eq!(bench.end(slot), 5);
+    let ended = bench.poll(token).expect("it is done");
+    assert_eq!(bench.end(ended), 5);
 }
 
 #[test]
@@ -414,8 +417,8 @@ fn who_waits_for_the_buffer_is_not_woken_by_the_result() {
     bench.wait(token);
     assert_eq!(bench.cqe(token, 5, MORE), Done::Nothing);
     assert_eq!(bench.cqe(token, 0, NOTIFICATION), Done::Woke);
-    let slot = bench.poll(token).expect("it is done");
-    assert_eq!(bench.end(slot), 5);
+    let ended = bench.poll(token).expect("it is done");
+    assert_eq!(bench.end(ended), 5);
 }
 
 #[test]
@@ -441,7 +444,7 @@ fn a_notification_that_no_result_came_before_ends_the_operation_all_the_same() {
     assert_eq!(bench.cqe(token, 0, NOTIFICATION), Done::Woke);
     let known = bench.slots.poll_result(token, Waker::noop());
     assert!(matches!(known, PolledResult::Known(cqe) if cqe.raw_result() == 0));
-    let slot = bench.poll(token).expect("it is done");
-    assert_eq!(bench.end(slot), 0);
+    let ended = bench.poll(token).expect("it is done");
+    assert_eq!(bench.end(ended), 0);
     assert_eq!((bench.slots.in_kernel(), counts.dropped.get()), (0, 1));
 }

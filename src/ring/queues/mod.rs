@@ -209,6 +209,15 @@ impl Queues {
         if self.ours() { self.sq.pending() } else { 0 }
     }
 
+    /// Whether there is nothing to submit, to take or to fetch.
+    pub(crate) fn are_quiet(&self) -> bool {
+        let waiting = SqFlags::TASKRUN | SqFlags::CQ_OVERFLOW;
+        self.ours()
+            && self.sq.pending() == 0
+            && self.cq.ready() == 0
+            && !self.sq_flags().intersects(waiting)
+    }
+
     /// Submissions that were dropped for an index out of range: none, as the indices are ours.
     pub(crate) fn sq_dropped(&self) -> u32 {
         if self.ours() { self.sq.dropped().load(Ordering::Relaxed) } else { 0 }
