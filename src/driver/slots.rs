@@ -24,7 +24,7 @@ use std::task::Waker;
 use slab::Slab;
 
 use super::cancel_scope::Member;
-use super::op::End;
+use super::op::{End, UNSUBMITTED};
 use super::payload::Payload;
 pub(super) use super::token::Token;
 pub(super) use super::transition::{
@@ -48,7 +48,8 @@ enum State {
     Abandoned,
 }
 
-/// One cache line and a word: there are as many as operations in flight, and each is fetched once or twice.
+/// One cache line: there are as many as operations in flight, and each is fetched once or twice.
+#[repr(align(64))]
 struct Slot {
     generation: u32,
     state: State,
@@ -56,12 +57,12 @@ struct Slot {
     cancel_on_drop: bool,
     /// Whether the final completion was seen.
     done: bool,
+    /// Whether there is a membership in a scope, beside the slots: most operations have none.
+    is_member: bool,
     /// The task of the future that waits, once it was polled.
     waker: Option<Waker>,
     payload: Payload,
     got: Got,
-    /// The membership in a scope, until the final completion.
-    member: Option<Member>,
 }
 
 /// What has come.
@@ -72,7 +73,10 @@ enum Got {
     },
     /// The result of an operation that completes once.
     Result {
-        cqe: Cqe,
+        result: i32,
+        flags: u32,
+        /// Whether its submission has reached the kernel.
+        submitted: bool,
         early: bool,
         /// Whether the notification of a zero-copy send has come, and whether it said that there was a copy.
         notified: Option<bool>,
@@ -85,7 +89,7 @@ enum Got {
     Shots(Box<VecDeque<Cqe>>),
 }
 
-const _: () = assert!(size_of::<Slot>() <= 80);
+const _: () = assert!(size_of::<Slot>() == 64);
 
 impl Got {
     /// The future is polled, for the result alone or for the operation as a whole.
@@ -114,26 +118,30 @@ impl Slot {
     /// The operation and its result, for an operation that completes once. Waker and membership, whose drop is
     /// user code, have left with the final completion.
     #[inline]
-    fn into_ended(self) -> Ended {
-        debug_assert!(self.waker.is_none() && self.member.is_none());
-        let end = match self.got {
-            Got::Result { cqe, notified, .. } => {
-                let said = |copied| if copied { NOTIF_USAGE_ZC_COPIED as i32 } else { 0 };
-                End { cqe, notification: notified.map(said) }
-            }
-            // A zero-copy send whose only completion is a notification does not exist, but a panic here would
-            // be worse than a made-up success of nothing.
-            Got::Nothing { .. } | Got::Shots(_) => End::default(),
+    fn into_ended(self, index: u32) -> Ended {
+        debug_assert!(self.waker.is_none() && !self.is_member);
+        let said = |copied| if copied { NOTIF_USAGE_ZC_COPIED as i32 } else { 0 };
+        let notification = match self.got {
+            Got::Result { notified, .. } => notified.map(said),
+            Got::Nothing { .. } | Got::Shots(_) => None,
         };
-        Ended { payload: self.payload, end }
+        // A zero-copy send whose only completion is a notification does not exist, but a panic here would be
+        // worse than a made-up success of nothing.
+        let cqe = self.result(index).unwrap_or_default();
+        Ended { payload: self.payload, end: End { cqe, notification } }
     }
 
-    /// The result of an operation that completes once.
-    fn result(&self) -> Option<Cqe> {
-        match self.got {
-            Got::Result { cqe, .. } => Some(cqe),
-            Got::Nothing { .. } | Got::Shots(_) => None,
-        }
+    /// The result of an operation that completes once, the one at `index`.
+    #[inline]
+    fn result(&self, index: u32) -> Option<Cqe> {
+        let Got::Result { result, flags, submitted, .. } = self.got else { return None };
+        let token = Token { index, generation: self.generation };
+        let user_data = if submitted { token.user_data() } else { UNSUBMITTED };
+        Some(Cqe::new(user_data, result, flags))
+    }
+
+    fn has_result(&self) -> bool {
+        matches!(self.got, Got::Result { .. })
     }
 
     /// Whether something has come that the future has not taken, beside its end.
@@ -143,13 +151,15 @@ impl Slot {
 
     /// Whether a cancel can do anything: not once there is a result, and only a notification to come.
     fn can_be_cancelled(&self) -> bool {
-        !self.done && self.result().is_none()
+        !self.done && !self.has_result()
     }
 }
 
 #[derive(Default)]
 pub(super) struct Slots {
     slab: Slab<Slot>,
+    /// The memberships of operations in scopes, by the index of their slots, until their final completions.
+    members: Vec<Option<Member>>,
     generation: u32,
     /// Operations whose cancel is to be submitted. Has room for every slot, so queueing never allocates.
     cancels: VecDeque<Token>,
@@ -177,7 +187,7 @@ impl Slots {
             waker: None,
             payload,
             got: if many { Got::Shots(Box::default()) } else { Got::Nothing { early: false } },
-            member: None,
+            is_member: false,
         });
         let short_of = self.slab.capacity().saturating_sub(self.cancels.len());
         self.cancels.reserve(short_of);
@@ -193,14 +203,17 @@ impl Slots {
 
     #[inline]
     fn take(&mut self, token: Token) -> Ended {
-        self.slab.remove(token.index as usize).into_ended()
+        self.slab.remove(token.index as usize).into_ended(token.index)
     }
 
     /// An operation that was just submitted belongs to a scope.
     pub(super) fn set_member(&mut self, token: Token, member: Member) {
-        if let Some(slot) = self.get(token) {
-            slot.member = Some(member);
+        let Some(slot) = self.get(token) else { return };
+        slot.is_member = true;
+        if self.members.len() < self.slab.capacity() {
+            self.members.resize_with(self.slab.capacity(), || None);
         }
+        self.members[token.index as usize] = Some(member);
     }
 
     /// A completion came; what it asks for goes behind the other actions.
@@ -220,7 +233,8 @@ impl Slots {
             }
             Got::Nothing { early } if !cqe.notification() => {
                 let early = *early;
-                slot.got = Got::Result { cqe, early, notified: None };
+                let (result, flags) = (cqe.raw_result(), cqe.raw_flags());
+                slot.got = Got::Result { result, flags, submitted: true, early, notified: None };
                 // Who waits for the buffer of a zero-copy send is told when that is back.
                 (!early, false)
             }
@@ -241,14 +255,15 @@ impl Slots {
             State::Abandoned => Some(Action::Settle(token)),
             State::Finished => None,
         };
-        let member = if done { slot.member.take() } else { None };
+        let is_member = done && mem::take(&mut slot.is_member);
         // No `extend`: it costs some forty instructions for an option that is mostly none or always one.
         if let Some(action) = action {
             actions.push_back(action);
         }
         // Behind the other action: who waits for the scope finds what it did.
-        if let Some(member) = member {
-            actions.push_back(Action::Leave(member));
+        if is_member {
+            let member = self.members.get_mut(token.index as usize).and_then(Option::take);
+            actions.extend(member.map(Action::Leave));
         }
         if done {
             self.in_kernel -= 1;
@@ -266,7 +281,13 @@ impl Slots {
         match &mut slot.got {
             Got::Shots(shots) => shots.push_back(result),
             Got::Nothing { .. } | Got::Result { .. } => {
-                slot.got = Got::Result { cqe: result, early: false, notified: None };
+                slot.got = Got::Result {
+                    result: result.raw_result(),
+                    flags: result.raw_flags(),
+                    submitted: result.user_data() != UNSUBMITTED,
+                    early: false,
+                    notified: None,
+                };
             }
         }
         slot.done = true;
@@ -290,7 +311,7 @@ impl Slots {
     pub(super) fn poll_result(&mut self, token: Token, waker: &Waker) -> PolledResult {
         let Some(slot) = self.get(token) else { return PolledResult::Pending };
         slot.got.set_early(true);
-        match (slot.result(), slot.state, &slot.waker) {
+        match (slot.result(token.index), slot.state, &slot.waker) {
             (Some(result), ..) => PolledResult::Known(result),
             (None, State::Finished, _) => PolledResult::Known(Cqe::default()),
             (None, _, Some(known)) if known.will_wake(waker) => PolledResult::Pending,

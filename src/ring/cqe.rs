@@ -36,6 +36,11 @@ impl Cqe {
         self.0.res
     }
 
+    /// The flag word as the kernel wrote it: `IORING_CQE_F_*`, and the buffer id above.
+    pub fn raw_flags(&self) -> u32 {
+        self.0.flags
+    }
+
     /// What the kernel says beside the result: `IORING_CQE_F_*`, without the buffer id.
     pub fn flags(&self) -> CqeFlags {
         CqeFlags::from_bits_retain(self.0.flags & ((1 << CQE_BUFFER_SHIFT) - 1))
