@@ -48,6 +48,7 @@ use crate::sys::syscall;
 mod cancel_scope;
 mod chain;
 pub(crate) mod current;
+mod got;
 mod in_flight;
 mod inline;
 mod op;

@@ -24,14 +24,13 @@ use std::task::Waker;
 use slab::Slab;
 
 use super::cancel_scope::Member;
-use super::op::{End, UNSUBMITTED};
+use super::got::{self, Got, Said};
 use super::payload::Payload;
 pub(super) use super::token::Token;
 pub(super) use super::transition::{
     Action, Dropped, Ended, Polled, PolledResult, PolledShot, Settled,
 };
 use crate::ring::Cqe;
-use crate::ring::abi::NOTIF_USAGE_ZC_COPIED;
 
 /// Completions of a multishot operation that may wait for their consumer. One that falls further behind has
 /// the operation cancelled and can arm it again: a bound on memory.
@@ -46,6 +45,8 @@ enum State {
     Finished,
     /// Nobody; the kernel has yet to finish.
     Abandoned,
+    /// Nobody, and the final completion is in: to be settled.
+    Left,
 }
 
 /// One cache line: there are as many as operations in flight, and each is fetched once or twice.
@@ -55,8 +56,6 @@ struct Slot {
     state: State,
     cancel_queued: bool,
     cancel_on_drop: bool,
-    /// Whether the final completion was seen.
-    done: bool,
     /// Whether there is a membership in a scope, beside the slots: most operations have none.
     is_member: bool,
     /// The task of the future that waits, once it was polled.
@@ -65,93 +64,25 @@ struct Slot {
     got: Got,
 }
 
-/// What has come.
-enum Got {
-    Nothing {
-        /// Whether the future waits for the result alone, and not for what was lent.
-        early: bool,
-    },
-    /// The result of an operation that completes once.
-    Result {
-        result: i32,
-        flags: u32,
-        /// Whether its submission has reached the kernel.
-        submitted: bool,
-        early: bool,
-        /// Whether the notification of a zero-copy send has come, and whether it said that there was a copy.
-        notified: Option<bool>,
-    },
-    /// Completions of a multishot operation that nobody has taken yet.
-    #[expect(
-        clippy::box_collection,
-        reason = "a queue in place would make every slot half as large again"
-    )]
-    Shots(Box<VecDeque<Cqe>>),
-}
-
 const _: () = assert!(size_of::<Slot>() == 64);
-
-impl Got {
-    /// The future is polled, for the result alone or for the operation as a whole.
-    fn set_early(&mut self, is_early: bool) {
-        if let Got::Nothing { early } | Got::Result { early, .. } = self {
-            *early = is_early;
-        }
-    }
-
-    fn next_shot(&mut self) -> Option<Cqe> {
-        match self {
-            Got::Shots(shots) => shots.pop_front(),
-            _ => None,
-        }
-    }
-
-    fn shots(&self) -> usize {
-        match self {
-            Got::Shots(shots) => shots.len(),
-            _ => 0,
-        }
-    }
-}
 
 impl Slot {
     /// The operation and its result, for an operation that completes once. Waker and membership, whose drop is
     /// user code, have left with the final completion.
     #[inline]
-    fn into_ended(self, index: u32) -> Ended {
+    fn into_ended(self, token: Token) -> Ended {
         debug_assert!(self.waker.is_none() && !self.is_member);
-        let said = |copied| if copied { NOTIF_USAGE_ZC_COPIED as i32 } else { 0 };
-        let notification = match self.got {
-            Got::Result { notified, .. } => notified.map(said),
-            Got::Nothing { .. } | Got::Shots(_) => None,
-        };
-        // A zero-copy send whose only completion is a notification does not exist, but a panic here would be
-        // worse than a made-up success of nothing.
-        let cqe = self.result(index).unwrap_or_default();
-        Ended { payload: self.payload, end: End { cqe, notification } }
+        Ended { payload: self.payload, end: self.got.end(token) }
     }
 
-    /// The result of an operation that completes once, the one at `index`.
-    #[inline]
-    fn result(&self, index: u32) -> Option<Cqe> {
-        let Got::Result { result, flags, submitted, .. } = self.got else { return None };
-        let token = Token { index, generation: self.generation };
-        let user_data = if submitted { token.user_data() } else { UNSUBMITTED };
-        Some(Cqe::new(user_data, result, flags))
-    }
-
-    fn has_result(&self) -> bool {
-        matches!(self.got, Got::Result { .. })
-    }
-
-    /// Whether something has come that the future has not taken, beside its end.
-    fn has_news(&self) -> bool {
-        self.got.shots() > 0 || matches!(self.got, Got::Result { early: true, .. })
+    /// Whether the final completion was seen.
+    fn is_done(&self) -> bool {
+        matches!(self.state, State::Finished | State::Left)
     }
 
     /// Whether a cancel can do anything: not once there is a result, and only a notification to come.
     fn can_be_cancelled(&self) -> bool {
-        !self.done && !self.has_result()
+        !self.is_done() && !self.got.has_result()
     }
 }
 
@@ -183,10 +114,9 @@ impl Slots {
             state: State::Waiting,
             cancel_queued: false,
             cancel_on_drop,
-            done: false,
             waker: None,
             payload,
-            got: if many { Got::Shots(Box::default()) } else { Got::Nothing { early: false } },
+            got: Got::nothing(many),
             is_member: false,
         });
         let short_of = self.slab.capacity().saturating_sub(self.cancels.len());
@@ -203,7 +133,7 @@ impl Slots {
 
     #[inline]
     fn take(&mut self, token: Token) -> Ended {
-        self.slab.remove(token.index as usize).into_ended(token.index)
+        self.slab.remove(token.index as usize).into_ended(token)
     }
 
     /// An operation that was just submitted belongs to a scope.
@@ -219,41 +149,28 @@ impl Slots {
     /// A completion came; what it asks for goes behind the other actions.
     pub(super) fn on_cqe(&mut self, cqe: Cqe, actions: &mut VecDeque<Action>) {
         let token = Token::from_user_data(cqe.user_data());
-        let Some(slot) = self.get(token).filter(|slot| !slot.done) else {
+        let Some(slot) = self.get(token).filter(|slot| !slot.is_done()) else {
             self.strangers += 1;
             return;
         };
-        let copied = cqe.notification() && cqe.raw_result() as u32 & NOTIF_USAGE_ZC_COPIED != 0;
         let done = !cqe.more();
-        slot.done = done;
-        let (not_yet, overfull) = match &mut slot.got {
-            Got::Shots(shots) => {
-                shots.push_back(cqe);
-                (false, !done && shots.len() >= MAX_SHOTS)
-            }
-            Got::Nothing { early } if !cqe.notification() => {
-                let early = *early;
-                let (result, flags) = (cqe.raw_result(), cqe.raw_flags());
-                slot.got = Got::Result { result, flags, submitted: true, early, notified: None };
-                // Who waits for the buffer of a zero-copy send is told when that is back.
-                (!early, false)
-            }
-            Got::Result { notified, .. } if cqe.notification() => {
-                *notified = Some(copied);
-                (true, false)
-            }
-            Got::Nothing { .. } | Got::Result { .. } => (true, false),
-        };
+        let is_news = slot.got.on_cqe(cqe);
+        let overfull = !done && slot.got.shots() >= MAX_SHOTS;
         let action = match slot.state {
-            _ if not_yet && !done => None,
+            _ if !is_news && !done => None,
             State::Waiting => {
                 if done {
                     slot.state = State::Finished;
                 }
                 slot.waker.take().map(Action::Wake)
             }
-            State::Abandoned => Some(Action::Settle(token)),
-            State::Finished => None,
+            State::Abandoned => {
+                if done {
+                    slot.state = State::Left;
+                }
+                Some(Action::Settle(token))
+            }
+            State::Finished | State::Left => None,
         };
         let is_member = done && mem::take(&mut slot.is_member);
         // No `extend`: it costs some forty instructions for an option that is mostly none or always one.
@@ -268,7 +185,7 @@ impl Slots {
         if done {
             self.in_kernel -= 1;
         }
-        self.copied += u64::from(copied);
+        self.copied += u64::from(got::was_copied(cqe));
         if overfull {
             self.queue_cancel(token);
         }
@@ -278,19 +195,7 @@ impl Slots {
     /// came of doing it without the ring.
     pub(super) fn finish_at_once(&mut self, token: Token, result: Cqe) {
         let Some(slot) = self.get(token) else { return };
-        match &mut slot.got {
-            Got::Shots(shots) => shots.push_back(result),
-            Got::Nothing { .. } | Got::Result { .. } => {
-                slot.got = Got::Result {
-                    result: result.raw_result(),
-                    flags: result.raw_flags(),
-                    submitted: result.user_data() != UNSUBMITTED,
-                    early: false,
-                    notified: None,
-                };
-            }
-        }
-        slot.done = true;
+        slot.got.push(Said::by(result));
         slot.state = State::Finished;
         self.in_kernel -= 1;
     }
@@ -311,7 +216,7 @@ impl Slots {
     pub(super) fn poll_result(&mut self, token: Token, waker: &Waker) -> PolledResult {
         let Some(slot) = self.get(token) else { return PolledResult::Pending };
         slot.got.set_early(true);
-        match (slot.result(token.index), slot.state, &slot.waker) {
+        match (slot.got.result(token), slot.state, &slot.waker) {
             (Some(result), ..) => PolledResult::Known(result),
             (None, State::Finished, _) => PolledResult::Known(Cqe::default()),
             (None, _, Some(known)) if known.will_wake(waker) => PolledResult::Pending,
@@ -322,7 +227,7 @@ impl Slots {
     /// The stream of a multishot operation was polled.
     pub(super) fn poll_shot(&mut self, token: Token, waker: &Waker) -> PolledShot {
         let Some(slot) = self.get(token) else { return PolledShot::Pending };
-        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(), slot.payload.shot()) {
+        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(token), slot.payload.shot()) {
             return PolledShot::Shot(shot, cqe);
         }
         match (slot.state, &slot.waker) {
@@ -337,7 +242,7 @@ impl Slots {
     /// what the task waits for has come.
     pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Result<Option<Waker>, Waker> {
         match self.get(token) {
-            Some(slot) if slot.state == State::Waiting && !slot.has_news() => {
+            Some(slot) if slot.state == State::Waiting && !slot.got.is_news() => {
                 Ok(slot.waker.replace(waker))
             }
             _ => Err(waker),
@@ -350,25 +255,30 @@ impl Slots {
         let cancel = slot.cancel_on_drop;
         slot.got.set_early(false);
         let waker = slot.waker.take();
-        match mem::replace(&mut slot.state, State::Abandoned) {
+        match slot.state {
             State::Waiting => {
+                slot.state = State::Abandoned;
                 if cancel {
                     self.queue_cancel(token);
                 }
                 // Shots that were not taken are settled with the final completion, in their order.
                 Dropped::Later(waker)
             }
-            State::Finished | State::Abandoned => Dropped::Settle,
+            State::Finished => {
+                slot.state = State::Left;
+                Dropped::Settle
+            }
+            State::Abandoned | State::Left => Dropped::Settle,
         }
     }
 
     /// The next thing to hand to an abandoned operation.
     pub(super) fn settle(&mut self, token: Token) -> Settled {
         let Some(slot) = self.get(token) else { return Settled::Nothing };
-        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(), slot.payload.shot()) {
+        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(token), slot.payload.shot()) {
             return Settled::Shot(shot, cqe);
         }
-        if slot.done { Settled::Last(self.take(token)) } else { Settled::Nothing }
+        if slot.is_done() { Settled::Last(self.take(token)) } else { Settled::Nothing }
     }
 
     /// Asks for an operation to be cancelled, once.
@@ -431,7 +341,7 @@ impl Slots {
         let tokens: Vec<Token> = self
             .slab
             .iter()
-            .filter(|(_, slot)| !slot.done && slot.cancel_on_drop)
+            .filter(|(_, slot)| !slot.is_done() && slot.cancel_on_drop)
             .map(|(index, slot)| Token { index: index as u32, generation: slot.generation })
             .collect();
         for token in tokens {
