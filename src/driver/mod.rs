@@ -182,9 +182,9 @@ impl Driver {
     pub(crate) fn submit<T: Op>(self: Rc<Driver>, op: T) -> InFlight<T> {
         let block = self.pool.borrow_mut().block_for::<T>();
         let lost = Lost(&self);
-        let (payload, sqe) = Payload::new(op, block);
+        let (payload, mut sqe) = Payload::new(op, block);
         mem::forget(lost);
-        let token = self.launch(payload, sqe, T::CANCEL_ON_DROP);
+        let token = self.launch(payload, &mut sqe, T::CANCEL_ON_DROP);
         InFlight::new(self, token)
     }
 
@@ -192,9 +192,9 @@ impl Driver {
     pub(crate) fn submit_multi<T: MultiOp>(self: Rc<Driver>, op: T) -> Shots<T> {
         let block = self.pool.borrow_mut().block_for::<T>();
         let lost = Lost(&self);
-        let (payload, sqe) = Payload::new_multi(op, block);
+        let (payload, mut sqe) = Payload::new_multi(op, block);
         mem::forget(lost);
-        let token = self.launch(payload, sqe, true);
+        let token = self.launch(payload, &mut sqe, true);
         Shots::new(self, token)
     }
 
@@ -203,17 +203,17 @@ impl Driver {
         Chain::new(parts.submit(self, link))
     }
 
-    fn launch(self: &Rc<Driver>, payload: Payload, sqe: Entry, cancel_on_drop: bool) -> Token {
+    fn launch(self: &Rc<Driver>, payload: Payload, sqe: &mut Entry, cancel_on_drop: bool) -> Token {
         let token = self.slots.borrow_mut().insert(payload, cancel_on_drop);
-        let sqe = sqe.user_data(token.user_data());
+        sqe.set_user_data(token.user_data());
         let scope_ends = || cancel_scope::current().is_some_and(|scope| scope.is_cancelled());
         // SAFETY: rule 1: what the payload lent stays until its completion, which is made here.
-        if let Some(result) = unsafe { self.inline.call(&sqe, scope_ends) } {
+        if let Some(result) = unsafe { self.inline.call(sqe, scope_ends) } {
             let cqe = Cqe::new(token.user_data(), result, 0);
             self.slots.borrow_mut().finish_at_once(token, cqe);
             return token;
         }
-        let pushed = if is_on_its_own(&sqe) { self.push(sqe) } else { Err(errno(libc::EINVAL)) };
+        let pushed = if is_on_its_own(sqe) { self.push(sqe) } else { Err(errno(libc::EINVAL)) };
         self.launched(token, &pushed);
         token
     }
@@ -261,11 +261,11 @@ impl Driver {
     ///
     /// On an error nothing was pushed.
     #[inline]
-    fn push(&self, sqe: Entry) -> io::Result<()> {
+    fn push(&self, sqe: &Entry) -> io::Result<()> {
         let mut ring = self.ring_with_room(1)?;
         // SAFETY: rules 1 to 3: whatever `sqe` was lent lives in a payload that stays in its slot, untouched,
         // until the final completion; or it is an internal submission.
-        unsafe { ring.push(sqe) }.map_err(|_| errno(libc::EINVAL))
+        unsafe { ring.push_in_place(sqe) }.map_err(|_| errno(libc::EINVAL))
     }
 
     /// Pushes a chain, making room for all of it first. `E2BIG` if there never is.

@@ -200,7 +200,7 @@ impl Driver {
                 } else {
                     Sqe::poll(target, events).user_data(WAKE).into_raw()
                 };
-                if self.push(sqe).is_ok() {
+                if self.push(&sqe).is_ok() {
                     self.wake_poll.set(WakePoll::Armed { multi });
                 }
             }
@@ -209,7 +209,7 @@ impl Driver {
         loop {
             let Some(token) = self.slots.borrow_mut().next_cancel() else { return };
             let sqe = Sqe::cancel(token.user_data()).user_data(token.cancel_user_data()).into_raw();
-            if self.push(sqe).is_err() {
+            if self.push(&sqe).is_err() {
                 self.slots.borrow_mut().return_cancel(token);
                 return;
             }

@@ -123,7 +123,16 @@ impl Ring {
     /// What the submission was lent stays lent until its final completion was copied out; see the
     /// [push contract](super#the-push-contract).
     pub unsafe fn push(&mut self, entry: impl Into<Entry>) -> Result<(), PushError> {
-        let entry = entry.into();
+        // SAFETY: the caller's contract.
+        unsafe { self.push_in_place(&entry.into()) }
+    }
+
+    /// As [`Ring::push`], of an entry that is copied no more often than it must.
+    ///
+    /// # Safety
+    ///
+    /// As [`Ring::push`].
+    pub(crate) unsafe fn push_in_place(&mut self, entry: &Entry) -> Result<(), PushError> {
         self.admit(entry.ring)?;
         self.queues.push(&entry.sqe)
     }

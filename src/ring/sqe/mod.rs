@@ -114,8 +114,12 @@ impl Entry {
 
     /// What the completion will carry.
     pub fn user_data(mut self, user_data: u64) -> Entry {
-        self.sqe.user_data = user_data;
+        self.set_user_data(user_data);
         self
+    }
+
+    pub(crate) fn set_user_data(&mut self, user_data: u64) {
+        self.sqe.user_data = user_data;
     }
 
     /// The submission as the kernel reads it.

@@ -1,6 +1,7 @@
 //! The contender of this repository: by its plain calls, `accept`, and `recv` into a buffer of the connection's
 //! own; with `leased=1` by those that serve many connections best, one accept for all, and received bytes in
-//! buffers of the runtime's, sent from where they are. With `spin=MICROSECONDS` it spins so long before it sleeps.
+//! buffers of the runtime's, sent from where they are; these are as large and as many as those of the bare loop with
+//! everything on. With `spin=MICROSECONDS` it spins so long before it sleeps.
 
 use std::future::Future;
 use std::io;
@@ -15,11 +16,15 @@ use futures::StreamExt;
 use uring::buf::IoBuf;
 use uring::fs::{File, OpenOptions};
 use uring::net::{Incoming, TcpListener, TcpStream};
+use uring::pool::PoolSetup;
 
 struct Uring<const LEASED: bool>;
 
-/// How long a runtime spins before it sleeps.
-static SPIN: OnceLock<Duration> = OnceLock::new();
+/// How its runtimes are made.
+static SETTINGS: OnceLock<(Duration, PoolSetup)> = OnceLock::new();
+
+/// Buffers that there can be.
+const BUFFERS: u32 = 16_384;
 
 enum Listener {
     Plain(TcpListener),
@@ -35,11 +40,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Notes how to spin, and returns which calls to use.
+/// Notes how to make runtimes, and returns which calls to use.
 fn leased() -> io::Result<bool> {
     let arguments = Arguments::of_process()?;
     let spin = Duration::from_micros(arguments.number("spin", 0)? as u64);
-    SPIN.get_or_init(|| spin);
+    let bytes = arguments.number("bytes", 16 << 10)?;
+    let buffers = PoolSetup::new().buffer_bytes(bytes as u32).limit(BUFFERS);
+    SETTINGS.get_or_init(|| (spin, buffers));
     Ok(arguments.number("leased", 0)? != 0)
 }
 
@@ -49,9 +56,9 @@ impl<const LEASED: bool> Runtime for Uring<LEASED> {
     type File = File;
 
     fn block_on<T: 'static>(main: impl Future<Output = T> + 'static) -> T {
-        let spin = SPIN.get().copied().unwrap_or_default();
-        let runtime = uring::Runtime::builder().spin_limit(spin).build();
-        runtime.expect("a ring").block_on(main)
+        let (spin, buffers) = SETTINGS.get().cloned().expect("noted before anything runs");
+        let builder = uring::Runtime::builder().spin_limit(spin).buf_pool(buffers);
+        builder.build().expect("a ring").block_on(main)
     }
 
     fn spawn<T: 'static>(
