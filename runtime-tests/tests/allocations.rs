@@ -92,6 +92,23 @@ fn a_nop_allocates_nothing() {
 }
 
 #[test]
+fn an_operation_in_a_scope_allocates_nothing() {
+    on_linux(|runtime| {
+        // One scope around all of them: making a scope allocates.
+        let all = async {
+            let warm = async || op::submit(op::Nop).await.expect("a nop");
+            (warm().await, warm().await);
+            let before = allocations();
+            for _ in 0..steps(1_000_000, 1_000) {
+                op::submit(op::Nop).await.expect("a nop");
+            }
+            assert_eq!(allocations() - before, 0);
+        };
+        runtime.block_on(uring::cancellable(all));
+    });
+}
+
+#[test]
 fn a_write_and_a_read_of_a_file_allocate_nothing() {
     on_linux(|runtime| {
         let (file, buf) = (file(), Cell::new(Some(vec![7; 512])));

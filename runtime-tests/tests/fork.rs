@@ -110,6 +110,31 @@ fn a_child_that_goes_on_with_the_loop_it_was_forked_in_is_told_and_does_not_hang
 }
 
 #[test]
+fn a_child_whose_task_is_always_ready_is_told_too() {
+    let _alone = quietly();
+    let _watchdog = Watchdog::new(std::time::Duration::from_secs(60));
+    for (runtime, _pipe) in linux() {
+        let child = Cell::new(-1);
+        let said = panic_of(|| {
+            runtime.block_on(async {
+                one_turn().await;
+                // SAFETY: the child polls futures, and leaves by _exit(2) below.
+                child.set(unsafe { libc::fork() });
+                while child.get() == 0 {
+                    uring::task::yield_now().await;
+                }
+            });
+        });
+        if child.get() == 0 {
+            let told = said.contains("forked") && said.contains("after the fork");
+            // SAFETY: ends this process at once.
+            unsafe { libc::_exit(if told { 0 } else { 1 }) };
+        }
+        assert_eq!((alarm::end_of(child.get()), said.as_str()), (0, ""));
+    }
+}
+
+#[test]
 fn a_child_drops_the_parents_runtime_without_harm_and_makes_its_own() {
     let _alone = quietly();
     let _watchdog = Watchdog::new(std::time::Duration::from_secs(60));

@@ -107,6 +107,36 @@ fn ten_thousand_blocking_reads_of_a_file_never_have_more_workers_than_the_limit(
 }
 
 #[test]
+fn work_on_regular_files_never_has_more_workers_than_its_own_limit() {
+    if lacks_limits() {
+        return;
+    }
+    on_a_thread(
+        || Runtime::builder().max_workers(2, 9),
+        |runtime| {
+            let directory = TempDir::new();
+            let file = std::fs::File::create(directory.path().join("file")).expect("a file");
+            let fd = Fd::from(OwnedFd::from(file));
+            let most = runtime.block_on(async {
+                let mut most = 0;
+                for _ in 0..steps(20, 2) {
+                    // A worker does every fsync(2), and the kernel takes it for one that ends.
+                    let syncs = (0..50).map(|_| op::Fsync { fd: fd.clone(), data_only: false });
+                    let syncs: Vec<_> = syncs.map(op::submit).collect();
+                    one_turn().await;
+                    most = most.max(workers());
+                    for sync in syncs {
+                        sync.await.expect("synced");
+                    }
+                }
+                most
+            });
+            assert!((1..=2).contains(&most), "{most} workers");
+        },
+    );
+}
+
+#[test]
 fn reads_that_block_for_ever_never_have_more_workers_than_the_limit_and_are_all_cancelled() {
     if lacks_limits() {
         return;

@@ -27,7 +27,7 @@ pub(super) enum Got {
         /// Those behind it. Most operations never need it: their consumer keeps up.
         #[expect(
             clippy::box_collection,
-            reason = "a queue in place would make every slot half as large again"
+            reason = "a queue in place would make every slot two cache lines"
         )]
         behind: Option<Box<VecDeque<Said>>>,
     },
@@ -45,12 +45,12 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) fn by(cqe: Cqe) -> Said {
+    fn from_cqe(cqe: Cqe) -> Said {
         let submitted = cqe.user_data() != UNSUBMITTED;
         Said { result: cqe.raw_result(), flags: cqe.raw_flags(), submitted }
     }
 
-    fn of(self, token: Token) -> Cqe {
+    fn into_cqe(self, token: Token) -> Cqe {
         let user_data = if self.submitted { token.user_data() } else { UNSUBMITTED };
         Cqe::new(user_data, self.result, self.flags)
     }
@@ -59,6 +59,16 @@ impl Said {
 /// Whether a completion is the notification of a zero-copy send that was copied after all.
 pub(super) fn was_copied(cqe: Cqe) -> bool {
     cqe.notification() && cqe.raw_result() as u32 & NOTIF_USAGE_ZC_COPIED != 0
+}
+
+/// Keeps a completion behind those that are there.
+#[expect(clippy::box_collection, reason = "as in `Got::Shots`")]
+fn push(said: Said, next: &mut Option<Said>, behind: &mut Option<Box<VecDeque<Said>>>) {
+    if next.is_none() && behind.as_ref().is_none_or(|behind| behind.is_empty()) {
+        *next = Some(said);
+    } else {
+        behind.get_or_insert_default().push_back(said);
+    }
 }
 
 impl Got {
@@ -83,21 +93,21 @@ impl Got {
             Some(said) => said,
             None => behind.as_mut()?.pop_front()?,
         };
-        Some(said.of(token))
+        Some(said.into_cqe(token))
     }
 
     /// A completion came. Whether who waits is to be told, even if more will come.
     #[inline]
     pub(super) fn on_cqe(&mut self, cqe: Cqe) -> bool {
         match self {
-            Got::Shots { .. } => {
-                self.push(Said::by(cqe));
+            Got::Shots { next, behind } => {
+                push(Said::from_cqe(cqe), next, behind);
                 true
             }
             Got::Nothing { early } if !cqe.notification() => {
                 // Who waits for the buffer of a zero-copy send is told when that is back.
                 let early = *early;
-                *self = Got::Result { said: Said::by(cqe), early, notified: None };
+                *self = Got::Result { said: Said::from_cqe(cqe), early, notified: None };
                 early
             }
             Got::Result { notified, .. } if cqe.notification() => {
@@ -105,21 +115,6 @@ impl Got {
                 false
             }
             Got::Nothing { .. } | Got::Result { .. } => false,
-        }
-    }
-
-    /// Keeps a completion of a multishot operation behind those that are there; another operation's is its result.
-    pub(super) fn push(&mut self, said: Said) {
-        match self {
-            Got::Shots { next: next @ None, behind }
-                if behind.as_ref().is_none_or(|behind| behind.is_empty()) =>
-            {
-                *next = Some(said);
-            }
-            Got::Shots { behind, .. } => behind.get_or_insert_default().push_back(said),
-            Got::Nothing { .. } | Got::Result { .. } => {
-                *self = Got::Result { said, early: false, notified: None };
-            }
         }
     }
 
@@ -140,13 +135,13 @@ impl Got {
     #[inline]
     pub(super) fn result(&self, token: Token) -> Option<Cqe> {
         match self {
-            Got::Result { said, .. } => Some(said.of(token)),
+            Got::Result { said, .. } => Some(said.into_cqe(token)),
             _ => None,
         }
     }
 
     /// Whether something has come that the future has not taken, beside its end.
-    pub(super) fn is_news(&self) -> bool {
+    pub(super) fn has_news(&self) -> bool {
         self.shots() > 0 || matches!(self, Got::Result { early: true, .. })
     }
 
@@ -161,5 +156,57 @@ impl Got {
         // A zero-copy send whose only completion is a notification does not exist, but a panic here would be
         // worse than a made-up success of nothing.
         End { cqe: self.result(token).unwrap_or_default(), notification }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::CqeFlags;
+
+    const TOKEN: Token = Token { index: 3, generation: 7 };
+
+    fn shot(result: i32) -> Cqe {
+        Cqe::new(TOKEN.user_data(), result, CqeFlags::MORE.bits())
+    }
+
+    fn take(got: &mut Got) -> Option<i32> {
+        got.next_shot(TOKEN).map(|cqe| cqe.raw_result())
+    }
+
+    #[test]
+    fn shots_are_taken_in_the_order_they_came_however_takes_and_completions_alternate() {
+        let mut got = Got::nothing(true);
+        (1..=3).for_each(|result| assert!(got.on_cqe(shot(result))));
+        assert_eq!((take(&mut got), got.shots()), (Some(1), 2));
+        got.on_cqe(shot(4));
+        assert_eq!([take(&mut got), take(&mut got), take(&mut got)], [Some(2), Some(3), Some(4)]);
+        assert_eq!((take(&mut got), got.shots()), (None, 0));
+        got.on_cqe(shot(5));
+        got.on_cqe(shot(6));
+        assert_eq!([take(&mut got), take(&mut got), take(&mut got)], [Some(5), Some(6), None]);
+    }
+
+    #[test]
+    fn a_completion_keeps_its_name_its_buffer_and_every_flag() {
+        let flags = CqeFlags::BUFFER | CqeFlags::SOCK_NONEMPTY;
+        let cqe = Cqe::new(TOKEN.user_data(), 5, flags.bits() | 42 << 16);
+        let mut once = Got::nothing(false);
+        once.on_cqe(cqe);
+        assert_eq!(once.end(TOKEN), End::from(cqe));
+        assert_eq!(cqe.buffer_id(), Some(42));
+        let mut often = Got::nothing(true);
+        often.on_cqe(cqe);
+        often.on_cqe(cqe);
+        assert_eq!([often.next_shot(TOKEN), often.next_shot(TOKEN)], [Some(cqe); 2]);
+    }
+
+    #[test]
+    fn what_was_never_submitted_says_so_also_of_a_multishot_operation() {
+        let cqe = Cqe::new(UNSUBMITTED, -libc::ECANCELED, 0);
+        let (mut once, mut often) = (Got::nothing(false), Got::nothing(true));
+        once.on_cqe(cqe);
+        often.on_cqe(cqe);
+        assert_eq!((once.result(TOKEN), often.next_shot(TOKEN)), (Some(cqe), Some(cqe)));
     }
 }

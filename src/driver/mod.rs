@@ -288,13 +288,13 @@ impl Driver {
             Ok(ring) if ring.space_left() >= count => Ok(ring),
             full_or_gone => {
                 drop(full_or_gone);
-                self.ring_with_room_made(count)
+                self.make_room(count)
             }
         }
     }
 
     #[cold]
-    fn ring_with_room_made(&self, count: u32) -> io::Result<RefMut<'_, Ring>> {
+    fn make_room(&self, count: u32) -> io::Result<RefMut<'_, Ring>> {
         let mut attempts = 0;
         loop {
             let ring = RefMut::filter_map(self.ring.borrow_mut(), Option::as_mut);

@@ -210,12 +210,13 @@ impl Payload {
     /// Moves the operation out again, after its final completion, or before it was pushed.
     pub(super) fn take<T: Op>(self) -> (T, Block) {
         let same = ptr::eq(self.kind, OneShot::<T>::KIND);
-        // A constant may have several addresses.
+        // What lies at one address is of one type, as kinds of two types differ in what `type_id` returns. A
+        // constant may have several addresses, though.
         assert!(
             same || (self.kind.type_id)() == TypeId::of::<OneShot<T>>(),
             "an operation keeps its type"
         );
-        // SAFETY: the invariant, and the type was just compared; `self` is consumed, so this happens once.
+        // SAFETY: the invariant, and `T` was just seen to be its type; `self` is consumed, so this happens once.
         let op = unsafe { self.at.cast::<T>().read() };
         (op, self.into_block())
     }

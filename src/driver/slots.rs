@@ -12,7 +12,7 @@
 //!               │         future              │        │
 //!        final cqe                        final cqe    │ Settle: the operation's own
 //!               ▼         drop of the         ▼        ▼ `abandoned` runs, the slot is freed
-//!            Finished ─── future ──────► taken out at once
+//!            Finished ─── future ────────► Left, taken out at once
 //!               │
 //!               └──── poll ────────────► taken out: `complete` runs
 //! ```
@@ -24,7 +24,7 @@ use std::task::Waker;
 use slab::Slab;
 
 use super::cancel_scope::Member;
-use super::got::{self, Got, Said};
+use super::got::{self, Got};
 use super::payload::Payload;
 pub(super) use super::token::Token;
 pub(super) use super::transition::{
@@ -64,7 +64,14 @@ struct Slot {
     got: Got,
 }
 
-const _: () = assert!(size_of::<Slot>() == 64);
+/// What the slab keeps for each place.
+#[expect(dead_code, reason = "only its size counts: the slab's own type is private")]
+enum Place {
+    Vacant(usize),
+    Occupied(Slot),
+}
+
+const _: () = assert!(size_of::<Place>() == 64);
 
 impl Slot {
     /// The operation and its result, for an operation that completes once. Waker and membership, whose drop is
@@ -154,10 +161,10 @@ impl Slots {
             return;
         };
         let done = !cqe.more();
-        let is_news = slot.got.on_cqe(cqe);
+        let tells = slot.got.on_cqe(cqe);
         let overfull = !done && slot.got.shots() >= MAX_SHOTS;
         let action = match slot.state {
-            _ if !is_news && !done => None,
+            _ if !tells && !done => None,
             State::Waiting => {
                 if done {
                     slot.state = State::Finished;
@@ -180,7 +187,9 @@ impl Slots {
         // Behind the other action: who waits for the scope finds what it did.
         if is_member {
             let member = self.members.get_mut(token.index as usize).and_then(Option::take);
-            actions.extend(member.map(Action::Leave));
+            if let Some(member) = member {
+                actions.push_back(Action::Leave(member));
+            }
         }
         if done {
             self.in_kernel -= 1;
@@ -195,7 +204,7 @@ impl Slots {
     /// came of doing it without the ring.
     pub(super) fn finish_at_once(&mut self, token: Token, result: Cqe) {
         let Some(slot) = self.get(token) else { return };
-        slot.got.push(Said::by(result));
+        slot.got.on_cqe(result);
         slot.state = State::Finished;
         self.in_kernel -= 1;
     }
@@ -242,7 +251,7 @@ impl Slots {
     /// what the task waits for has come.
     pub(super) fn set_waker(&mut self, token: Token, waker: Waker) -> Result<Option<Waker>, Waker> {
         match self.get(token) {
-            Some(slot) if slot.state == State::Waiting && !slot.got.is_news() => {
+            Some(slot) if slot.state == State::Waiting && !slot.got.has_news() => {
                 Ok(slot.waker.replace(waker))
             }
             _ => Err(waker),

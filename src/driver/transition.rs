@@ -30,7 +30,8 @@ pub(super) enum Polled {
     Done(Ended),
     /// The task's waker is known already.
     Pending,
-    /// The waker must be cloned, which is user code, and handed to [`Slots::set_waker`](super::slots::Slots::set_waker).
+    /// The waker must be cloned, which is user code, and handed to
+    /// [`set_waker`](super::slots::Slots::set_waker).
     NeedsWaker,
 }
 

@@ -37,7 +37,7 @@ impl Cqe {
     }
 
     /// The flag word as the kernel wrote it: `IORING_CQE_F_*`, and the buffer id above.
-    pub fn raw_flags(&self) -> u32 {
+    pub(crate) fn raw_flags(&self) -> u32 {
         self.0.flags
     }
 

@@ -127,7 +127,7 @@ impl Ring {
         unsafe { self.push_in_place(&entry.into()) }
     }
 
-    /// As [`Ring::push`], of an entry that is copied no more often than it must.
+    /// As [`Ring::push`], without moving the 72 bytes first.
     ///
     /// # Safety
     ///

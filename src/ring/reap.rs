@@ -75,7 +75,7 @@ impl Ring {
     /// Whether completions wait behind the queue: deferred work (`IORING_SQ_TASKRUN`) or completions that
     /// did not fit (`IORING_SQ_CQ_OVERFLOW`). A plain load; `submit_and_wait(0, None)` fetches them.
     pub fn needs_enter(&self) -> bool {
-        self.queues.sq_flags().intersects(SqFlags::TASKRUN | SqFlags::CQ_OVERFLOW)
+        self.queues.needs_enter()
     }
 
     /// Whether completions did not fit and wait in the kernel for room (`IORING_SQ_CQ_OVERFLOW`, 5.8).

@@ -69,6 +69,9 @@ pin_project! {
 impl<F> Cancellable<F> {
     /// Cancels the operations of the future, with the next turn of the loop. Awaiting it then yields what became
     /// of them.
+    ///
+    /// Under Miri with Stacked Borrows, which knows no shared reference to a future that refers to itself, a
+    /// [`canceller`](Cancellable::canceller) taken before the first poll does the same.
     pub fn cancel(&self) {
         self.within.scope().cancel();
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Wake, Waker};
 
+use super::super::cancel_scope::{CancelScope, Joined};
 use super::super::payload::{Payload, Pool};
 use super::super::slots::{
     Action, Dropped, Ended, MAX_SHOTS, Polled, PolledResult, PolledShot, Settled, Slots, Token,
@@ -140,6 +141,53 @@ fn a_failure_wakes_its_task_as_a_success_does() {
     assert_eq!(bench.settle(once), (0, Some(-libc::ECANCELED)));
     assert!(matches!(bench.slots.on_drop(many), Dropped::Settle));
     assert_eq!(bench.settle(many).0, 1);
+}
+
+/// What a completion asks for, in words.
+fn asked(slots: &mut Slots, token: Token, flags: u32) -> Vec<&'static str> {
+    let mut actions = VecDeque::new();
+    slots.on_cqe(Cqe::new(token.user_data(), 1, flags), &mut actions);
+    let word = |action| match action {
+        Action::Wake(_) => "wake",
+        Action::Settle(_) => "settle",
+        Action::Leave(_) => "leave",
+    };
+    actions.into_iter().map(word).collect()
+}
+
+#[test]
+fn a_scope_is_left_once_behind_the_wake_and_only_with_the_final_completion() {
+    let mut bench = Bench::default();
+    let scope = CancelScope::new();
+    let (many, _counts) = bench.insert_multi();
+    bench.slots.set_member(many, scope.join(Joined::Other));
+    let waker = || Waker::from(Arc::new(Wakes::default()));
+    assert!(matches!(bench.slots.set_waker(many, waker()), Ok(None)));
+    assert_eq!(asked(&mut bench.slots, many, MORE), ["wake"]);
+    assert!(matches!(bench.slots.poll_shot(many, &waker()), PolledShot::Shot(..)));
+    assert!(matches!(bench.slots.set_waker(many, waker()), Ok(None)));
+    assert_eq!(asked(&mut bench.slots, many, 0), ["wake", "leave"]);
+    assert!(matches!(bench.slots.on_drop(many), Dropped::Settle));
+    assert_eq!(bench.settle(many).0, 1);
+}
+
+#[test]
+fn a_place_that_is_used_again_leaves_only_the_scope_of_its_own_operation() {
+    let mut bench = Bench::default();
+    let scope = CancelScope::new();
+    let mut indices = Vec::new();
+    for in_scope in [true, false, true] {
+        let (token, _counts) = bench.insert(true);
+        indices.push(token.index);
+        if in_scope {
+            bench.slots.set_member(token, scope.join(Joined::Other));
+        }
+        let left: &[&str] = if in_scope { &["leave"] } else { &[] };
+        assert_eq!(asked(&mut bench.slots, token, 0), left);
+        let ended = bench.poll(token).expect("it is done");
+        bench.end(ended);
+    }
+    assert_eq!(indices, [0; 3]);
 }
 
 #[test]

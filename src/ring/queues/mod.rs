@@ -211,11 +211,12 @@ impl Queues {
 
     /// Whether there is nothing to submit, to take or to fetch.
     pub(crate) fn are_quiet(&self) -> bool {
-        let waiting = SqFlags::TASKRUN | SqFlags::CQ_OVERFLOW;
-        self.ours()
-            && self.sq.pending() == 0
-            && self.cq.ready() == 0
-            && !self.sq_flags().intersects(waiting)
+        self.ours() && self.sq.pending() == 0 && self.cq.ready() == 0 && !self.needs_enter()
+    }
+
+    /// Whether completions wait behind the queue, for an `enter` to fetch them.
+    pub(crate) fn needs_enter(&self) -> bool {
+        self.sq_flags().intersects(SqFlags::TASKRUN | SqFlags::CQ_OVERFLOW)
     }
 
     /// Submissions that were dropped for an index out of range: none, as the indices are ours.

@@ -118,6 +118,7 @@ impl Entry {
         self
     }
 
+    /// As [`Entry::user_data`], where the entry lies.
     pub(crate) fn set_user_data(&mut self, user_data: u64) {
         self.sqe.user_data = user_data;
     }
