@@ -188,4 +188,8 @@ impl<const LEASED: bool> Runtime for Uring<LEASED> {
     async fn remove(path: &Path) -> io::Result<()> {
         uring::fs::remove_file(path).await
     }
+
+    async fn copy(from: &Path, to: &Path) -> io::Result<()> {
+        uring::fs::copy(from, to).await.map(drop)
+    }
 }
