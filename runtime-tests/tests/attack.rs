@@ -114,8 +114,8 @@ fn a_receive_that_is_dropped_inside_of_another_operation_takes_no_pool_from_the_
         runtime.block_on(async {
             let (fd, mut peer) = pair();
             let pool = PoolSetup::new().build().expect("a pool");
-            let held = Lane::new().hold().await;
-            let Ok(receive) = op::RecvMulti::new(fd, pool, held) else {
+            let held = Lane::receiving(&fd).hold().await;
+            let Ok(receive) = op::RecvMulti::new(pool, held) else {
                 return runtime_tests::skipped("the kernel knows no rings of buffers");
             };
             let mut shots = op::submit_multi(LetsGo { receive: RefCell::new(Some(receive)) });
@@ -159,10 +159,10 @@ fn bytes_that_a_plain_send_has_given_back_are_not_read_again_by_the_kernel() {
             if op::submit(set).await < 0 {
                 return runtime_tests::skipped("the kernel sets no options by a submission");
             }
-            let (lane, mut total, mut kept) = (Lane::new(), 0, Vec::new());
+            let (mut total, mut kept) = (0, Vec::new());
             loop {
-                let (buf, lane) = (vec![b'a'; 1 << 20], lane.hold().await);
-                let send = op::Send { fd: fd.clone(), buf, flags: libc::MSG_ZEROCOPY, lane };
+                let (buf, lane) = (vec![b'a'; 1 << 20], Lane::sending(&fd).hold().await);
+                let send = op::Send { buf, flags: libc::MSG_ZEROCOPY, lane };
                 let sent = time::timeout(Duration::from_millis(100), op::submit(send)).await;
                 // Until the peer's window is full.
                 let Ok(sent) = sent else { break };

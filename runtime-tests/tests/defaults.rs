@@ -194,10 +194,10 @@ fn buffers_longer_than_a_length_of_the_kernels_are_written_whole_and_read_into()
             assert_eq!((count, &buf.as_ref()[..4]), (4, &b"some"[..]));
             let (left, right) = std::os::unix::net::UnixStream::pair().expect("sockets");
             (&right).write_all(b"more").expect("written");
-            let lane = uring::op::lane::Lane::new();
-            let lane = futures::FutureExt::now_or_never(lane.hold()).expect("it is free");
             let fd = Fd::from(OwnedFd::from(left));
-            let recv = op::Recv { fd, buf: Vast::new(len_bytes), lane };
+            let lane = uring::op::lane::Lane::receiving(&fd);
+            let lane = futures::FutureExt::now_or_never(lane.hold()).expect("it is free");
+            let recv = op::Recv { buf: Vast::new(len_bytes), lane };
             assert_eq!(op::submit(recv).await.expect("a receive").0, 4);
         }
     });

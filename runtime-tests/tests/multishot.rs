@@ -107,9 +107,9 @@ fn an_operation_that_fails_yields_its_error_and_ends() {
     on_every_kernel(|runtime, on| {
         let (reader, _writer) = on.pipe();
         runtime.block_on(async {
-            let lane = Lane::new().hold().now_or_never().expect("a new lane is free");
+            let lane = Lane::receiving(&reader).hold().now_or_never().expect("it is free");
             // No socket.
-            let mut shots = op::submit_multi(op::AcceptMulti { fd: reader, lane });
+            let mut shots = op::submit_multi(op::AcceptMulti { lane });
             let error = shots.next().await.expect("an item").expect_err("no socket");
             assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
             assert!(shots.next().await.is_none());
@@ -124,8 +124,8 @@ fn a_listener_accepts_with_one_operation() {
         let address = listener.local_addr().expect("an address");
         let fd = Fd::from(OwnedFd::from(listener));
         runtime.block_on(async {
-            let lane = Lane::new().hold().now_or_never().expect("a new lane is free");
-            let mut shots = op::submit_multi(op::AcceptMulti { fd, lane });
+            let lane = Lane::receiving(&fd).hold().now_or_never().expect("it is free");
+            let mut shots = op::submit_multi(op::AcceptMulti { lane });
             let _clients: Vec<_> = (0..steps(50, 5))
                 .map(|_| TcpStream::connect(address).expect("a connection"))
                 .collect();
@@ -148,9 +148,9 @@ fn connections_that_nobody_took_are_left_in_the_lane() {
         let address = listener.local_addr().expect("an address");
         let fd = Fd::from(OwnedFd::from(listener));
         runtime.block_on(async {
-            let lane = Lane::new();
+            let lane = Lane::receiving(&fd);
             let held = lane.hold().await;
-            let shots = op::submit_multi(op::AcceptMulti { fd, lane: held });
+            let shots = op::submit_multi(op::AcceptMulti { lane: held });
             let clients: Vec<_> =
                 (0..3).map(|_| TcpStream::connect(address).expect("a connection")).collect();
             a_while().await;
@@ -158,9 +158,9 @@ fn connections_that_nobody_took_are_left_in_the_lane() {
             all_quiet(runtime).await;
             let held = lane.hold().await;
             for _ in &clients {
-                assert!(held.take_late().is_some(), "an accepted connection was lost");
+                assert!(held.take_late_connection().is_some(), "an accepted connection was lost");
             }
-            assert!(held.take_late().is_none());
+            assert!(held.take_late_connection().is_none());
         });
     });
 }

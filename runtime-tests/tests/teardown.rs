@@ -146,11 +146,12 @@ impl World {
             op::submit(ReadOnWorker { fd: self.worker_pipe.0.clone(), buf: self.buf(512) });
         let read = op::Read { fd: self.pipe.0.clone(), offset: None, buf: self.buf(512) };
         let read = op::submit(read);
-        let lane = Lane::new().hold().now_or_never().expect("a new lane is free");
-        let recv = op::Recv { fd: self.socket.clone(), buf: self.buf(512), lane };
+        let lane = Lane::receiving(&self.socket).hold().now_or_never().expect("it is free");
+        let recv = op::Recv { buf: self.buf(512), lane };
         let recv = op::submit(recv);
-        let lane = Lane::new().hold().now_or_never().expect("a new lane is free");
-        let accept = op::submit_multi(op::AcceptMulti { fd: self.listener(), lane });
+        let listener = self.listener();
+        let lane = Lane::receiving(&listener).hold().now_or_never().expect("it is free");
+        let accept = op::submit_multi(op::AcceptMulti { lane });
         let _all = (direct, worker, read, recv, accept);
         std::future::pending::<()>().await;
     }
@@ -261,8 +262,8 @@ fn connections_accepted_during_teardown_are_closed() {
         let runtime = small().build().expect("a runtime");
         let clients = runtime.block_on(async {
             let fd = Fd::from(OwnedFd::from(listener.try_clone().expect("a clone")));
-            let lane = Lane::new().hold().now_or_never().expect("a new lane is free");
-            let accept = op::submit_multi(op::AcceptMulti { fd, lane });
+            let lane = Lane::receiving(&fd).hold().now_or_never().expect("it is free");
+            let accept = op::submit_multi(op::AcceptMulti { lane });
             one_turn().await;
             let clients: Vec<_> =
                 (0..3).map(|_| TcpStream::connect(address).expect("a connection")).collect();

@@ -73,9 +73,9 @@ fn shutdown_ends_every_kind_of_wait() {
             let multi = op::PollMulti { fd: reader, events: libc::POLLIN as u32 };
             let polls = op::submit_multi(multi);
             let poll = op::submit(op::Poll { fd: left.clone(), events: libc::POLLIN as u32 });
-            let lane = Lane::new().hold().now_or_never().expect("a new lane is free");
+            let lane = Lane::receiving(&left).hold().now_or_never().expect("it is free");
             let buf = NotedBuf::new(64, &ledger, "recv");
-            let recv = op::submit(op::Recv { fd: left, buf, lane });
+            let recv = op::submit(op::Recv { buf, lane });
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
             let opened = open_for_ever(&fifo);
             let kernel = runtime_tests::rings::kernel();

@@ -75,7 +75,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("buf/mod.rs", "the front of a vector's capacity is initialized"),
     ("buf/room.rs", "lent memory may be written"),
     ("buf/slice.rs", "passes the contract of a buffer on to the buffer it is a part of"),
-    ("fd.rs", "a descriptor is open and owned once"),
+    ("fd/mod.rs", "a descriptor is open and owned once"),
     ("op/outcome.rs", "results mean what the man page says"),
     ("op/accept.rs", "accept4(2) returns a new descriptor"),
     ("op/close.rs", "the descriptor is ours alone to close"),

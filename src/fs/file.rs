@@ -273,9 +273,7 @@ impl File {
         match uninterrupted(|| op::Ftruncate { fd: fd(), len_bytes }).await {
             // Older kernels say this of the operation, all kernels of a length or a file that cannot be. The
             // plain call tells which. Kernels in user space know the operation.
-            Err(error)
-                if error.raw_os_error() == Some(libc::EINVAL) && self.fd.table().is_none() =>
-            {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) && !self.fd.is_virtual() => {
                 std::fs::File::from(self.fd.as_fd().try_clone_to_owned()?).set_len(len_bytes)
             }
             done => done,
@@ -325,7 +323,7 @@ impl File {
     ///
     /// `self`, as said.
     pub fn into_std(self) -> Result<std::fs::File, File> {
-        if self.fd.table().is_some() {
+        if self.fd.is_virtual() {
             return Err(self);
         }
         self.fd.into_owned().map(std::fs::File::from).map_err(File::new)

@@ -9,8 +9,8 @@ use futures::Stream;
 
 use super::{TcpListener, TcpStream, interrupted};
 use crate::fd::Fd;
-use crate::op::lane::{Held, Hold};
-use crate::op::{self, Accepted, InFlight, Shots};
+use crate::fd::lane::{Held, Hold, Lane, Receiving};
+use crate::op::{self, InFlight, Shots};
 
 /// The connections of a [`TcpListener`] as they come. Made by [`TcpListener::incoming`].
 ///
@@ -34,9 +34,9 @@ pub struct Incoming<'a> {
 #[derive(Debug)]
 enum Phase<'a> {
     Idle,
-    Waiting(Hold<'a, Accepted>),
+    Waiting(Hold<'a, Receiving>),
     /// The turn is ours, and no operation is in flight.
-    Held(Held<Accepted>),
+    Held(Held<Receiving>),
     Many {
         shots: Shots<op::AcceptMulti>,
         /// Whether a connection has come of it.
@@ -53,12 +53,12 @@ impl<'a> Incoming<'a> {
     /// Goes one phase on, with a connection, an error, or nothing to tell.
     fn step(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Fd>>> {
         let (next, told) = match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Idle => (Phase::Waiting(self.listener.accepting.hold()), None),
+            Phase::Idle => (Phase::Waiting(Lane::receiving(&self.listener.socket.fd).hold()), None),
             Phase::Waiting(mut hold) => match Pin::new(&mut hold).poll(context) {
                 Poll::Ready(held) => (Phase::Held(held), None),
                 Poll::Pending => return self.wait(Phase::Waiting(hold)),
             },
-            Phase::Held(held) => match held.take_late() {
+            Phase::Held(held) => match held.take_late_connection() {
                 Some((fd, _)) => (Phase::Held(held), Some(Ok(fd))),
                 None => (self.arm(held), None),
             },
@@ -86,13 +86,12 @@ impl<'a> Incoming<'a> {
         Poll::Pending
     }
 
-    fn arm(&self, lane: Held<Accepted>) -> Phase<'a> {
-        let fd = self.listener.socket.fd.clone();
+    fn arm(&self, lane: Held<Receiving>) -> Phase<'a> {
         if self.multishot {
-            let shots = op::submit_multi(op::AcceptMulti { fd, lane });
+            let shots = op::submit_multi(op::AcceptMulti { lane });
             Phase::Many { shots, fruitful: false }
         } else {
-            Phase::One(op::submit(op::Accept::new(fd, lane)))
+            Phase::One(op::submit(op::Accept::new(lane)))
         }
     }
 

@@ -9,8 +9,8 @@ use futures::Stream;
 use futures::stream::FusedStream;
 
 use super::TcpStream;
-use crate::op::lane::{Held, Hold};
-use crate::op::{self, InFlight, LateBytes, Shots};
+use crate::fd::lane::{Held, Hold, Lane, Receiving};
+use crate::op::{self, InFlight, Shots};
 use crate::pool::{Attempt, BufPool, Leased};
 
 /// The bytes of a [`TcpStream`] as they come, in leased buffers. Made by [`TcpStream::incoming_bytes`].
@@ -32,9 +32,9 @@ pub struct IncomingBytes<'a> {
 
 enum Phase<'a> {
     Idle,
-    Waiting(Hold<'a, LateBytes>),
+    Waiting(Hold<'a, Receiving>),
     /// The turn is ours, and no operation is in flight.
-    Held(Held<LateBytes>),
+    Held(Held<Receiving>),
     Many {
         shots: Shots<op::RecvMulti>,
         fruitful: bool,
@@ -60,7 +60,7 @@ impl<'a> IncomingBytes<'a> {
     fn step(&mut self, context: &mut Context<'_>) -> Poll<Told> {
         let told = match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Idle => {
-                self.phase = Phase::Waiting(self.stream.receiving.hold());
+                self.phase = Phase::Waiting(Lane::receiving(&self.stream.socket.fd).hold());
                 None
             }
             Phase::Waiting(mut hold) => match Pin::new(&mut hold).poll(context) {
@@ -70,7 +70,7 @@ impl<'a> IncomingBytes<'a> {
                 }
                 Poll::Pending => return self.wait(Phase::Waiting(hold)),
             },
-            Phase::Held(held) => match held.take_late() {
+            Phase::Held(held) => match held.take_late_bytes() {
                 Some(late) => {
                     self.phase = Phase::Held(held);
                     let late = late.map(Leased::from).map_err(io::Error::from_raw_os_error);
@@ -121,21 +121,20 @@ impl<'a> IncomingBytes<'a> {
         Poll::Pending
     }
 
-    fn arm(&mut self, lane: Held<LateBytes>) -> Told {
-        let fd = self.stream.socket.fd.clone();
+    fn arm(&mut self, lane: Held<Receiving>) -> Told {
         if !self.pool.is_registered() {
             let buf = Vec::with_capacity(self.pool.buffer_bytes());
-            self.phase = Phase::Plain(op::submit(op::Recv { fd, buf, lane }));
+            self.phase = Phase::Plain(op::submit(op::Recv { buf, lane }));
             return None;
         }
         let (pool, data_first) = (self.pool.clone(), self.attempt.begin());
         let armed = if self.multishot {
-            op::RecvMulti::new(fd, pool, lane).map(|receive| Phase::Many {
+            op::RecvMulti::new(pool, lane).map(|receive| Phase::Many {
                 shots: op::submit_multi(receive.data_first(data_first)),
                 fruitful: false,
             })
         } else {
-            op::RecvLeased::new(fd, pool, lane)
+            op::RecvLeased::new(pool, lane)
                 .map(|receive| Phase::One(op::submit(receive.data_first(data_first))))
         };
         match armed {

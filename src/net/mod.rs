@@ -32,6 +32,7 @@ mod address;
 mod incoming;
 mod incoming_bytes;
 mod socket;
+mod tcp_futures;
 mod tcp_leased;
 mod tcp_listener;
 mod tcp_stream;

@@ -43,7 +43,7 @@ impl Socket {
 
     /// Gives the descriptor up; the socket again if operations still use it, or if no process can have it.
     pub(super) fn into_std(self) -> Result<OwnedFd, Socket> {
-        if self.fd.table().is_some() {
+        if self.fd.is_virtual() {
             return Err(self);
         }
         self.fd.into_owned().map_err(|fd| Socket { fd })

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::{IncomingBytes, TcpStream, interrupted};
+use crate::fd::lane::Lane;
 use crate::op;
 use crate::pool::{self, Attempt, BufPool, Leased};
 
@@ -43,12 +44,11 @@ impl TcpStream {
         }
         let mut attempt = Attempt::new(pool);
         loop {
-            let lane = self.receiving.hold().await;
-            if let Some(late) = lane.take_late() {
+            let lane = Lane::receiving(&self.socket.fd).hold().await;
+            if let Some(late) = lane.take_late_bytes() {
                 return late.map(Leased::from).map_err(io::Error::from_raw_os_error);
             }
-            let fd = self.socket.fd.clone();
-            let receive = op::RecvLeased::new(fd, pool.clone(), lane)?.data_first(attempt.begin());
+            let receive = op::RecvLeased::new(pool.clone(), lane)?.data_first(attempt.begin());
             match attempt.watch(op::submit(receive)).await {
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     attempt.found_empty(pool);

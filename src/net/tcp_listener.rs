@@ -9,8 +9,8 @@ use super::address::{ToSocketAddrs, try_each};
 use super::socket::Socket;
 use super::{Incoming, TcpStream, interrupted};
 use crate::fd::Fd;
+use crate::fd::lane::Lane;
 use crate::op;
-use crate::op::lane::Lane;
 
 /// How many connections may wait to be accepted. The kernel cuts this at `net.core.somaxconn`, which is
 /// 4,096 by default since Linux 5.4: as many as it allows, because connections are taken once a turn of the
@@ -53,9 +53,8 @@ async fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
 /// Dropping it closes the socket as soon as the kernel has let go of an accept that was dropped just before,
 /// in the next turn of the loop at the latest. Connections that nobody has accepted are closed with it.
 pub struct TcpListener {
+    /// Accepting goes one at a time; connections that came for a dropped future wait in the lane.
     pub(super) socket: Socket,
-    /// Accepting goes one at a time; connections that came for a dropped future wait here.
-    pub(super) accepting: Lane<op::Accepted>,
 }
 
 impl TcpListener {
@@ -85,7 +84,7 @@ impl TcpListener {
     }
 
     fn from_socket(socket: Socket) -> TcpListener {
-        TcpListener { socket, accepting: Lane::new() }
+        TcpListener { socket }
     }
 
     /// Accepts a connection: the stream, and the address of its peer. `accept4(2)`, Linux 5.5.
@@ -106,10 +105,10 @@ impl TcpListener {
     /// Loses nothing: a connection that was accepted all the same goes to the next call.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
-            let lane = self.accepting.hold().await;
-            let accepted = match lane.take_late() {
+            let lane = Lane::receiving(&self.socket.fd).hold().await;
+            let accepted = match lane.take_late_connection() {
                 Some(late) => Ok(late),
-                None => op::submit(op::Accept::new(self.socket.fd.clone(), lane)).await,
+                None => op::submit(op::Accept::new(lane)).await,
             };
             match accepted {
                 Ok((fd, peer)) => return self.with_peer(fd, peer),
@@ -194,13 +193,12 @@ impl TryFrom<TcpListener> for net::TcpListener {
     /// while a late connection waits in it, which would be lost (accept it first), and always when it
     /// belongs to a simulated kernel.
     fn try_from(listener: TcpListener) -> Result<net::TcpListener, TcpListener> {
-        let TcpListener { socket, accepting } = listener;
-        if !accepting.is_idle() {
-            return Err(TcpListener { socket, accepting });
+        if !Lane::receiving(&listener.socket.fd).is_idle() {
+            return Err(listener);
         }
-        match socket.into_std() {
+        match listener.socket.into_std() {
             Ok(fd) => Ok(fd.into()),
-            Err(socket) => Err(TcpListener { socket, accepting }),
+            Err(socket) => Err(TcpListener { socket }),
         }
     }
 }

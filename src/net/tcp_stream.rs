@@ -8,11 +8,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use super::address::{ToSocketAddrs, try_each};
 use super::interrupted;
 use super::socket::Socket;
+use super::tcp_futures::{Recv, SendAll};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, Slice};
 use crate::fd::Fd;
+use crate::fd::lane::{Held, Lane, Receiving};
 use crate::io::{Read, Write};
-use crate::op::lane::{Held, Lane};
-use crate::op::{self, LateBytes};
+use crate::op;
 
 /// A TCP connection. `tcp(7)`.
 ///
@@ -51,11 +52,8 @@ use crate::op::{self, LateBytes};
 /// before, in the next turn of the loop as a rule. A *forgotten* future (`std::mem::forget`) keeps the
 /// connection open.
 pub struct TcpStream {
+    /// Receives go one at a time, and sends do; what came for a dropped future waits in the lane.
     pub(super) socket: Socket,
-    /// Receives go one at a time; what came for a dropped future waits here.
-    pub(super) receiving: Lane<LateBytes>,
-    /// Sends go one at a time.
-    pub(super) sending: Lane<()>,
 }
 
 impl TcpStream {
@@ -83,7 +81,7 @@ impl TcpStream {
     }
 
     fn from_socket(socket: Socket) -> TcpStream {
-        TcpStream { socket, receiving: Lane::new(), sending: Lane::new() }
+        TcpStream { socket }
     }
 
     /// Receives into the front of a buffer what is there, waiting until something is. 0 bytes are the end of
@@ -97,19 +95,8 @@ impl TcpStream {
     /// # Dropping
     ///
     /// Loses no byte: what was received all the same goes to the next call, in order. The buffer is freed.
-    pub async fn recv<B: IoBufMut>(&self, mut buf: B) -> BufResult<usize, B> {
-        loop {
-            let lane = self.receiving.hold().await;
-            buf = match op::late(&lane, buf) {
-                Ok(served) => return served,
-                Err(buf) => buf,
-            };
-            let fd = self.socket.fd.clone();
-            match op::submit(op::Recv { fd, buf, lane }).await {
-                Err(failed) if interrupted(failed.error()) => buf = failed.into_buf(),
-                received => return received,
-            }
-        }
+    pub fn recv<B: IoBufMut>(&self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+        Recv::new(&self.socket.fd, buf)
     }
 
     /// Receives until the room of a buffer is full: the capacity of a vector, whatever it holds; to receive
@@ -130,7 +117,7 @@ impl TcpStream {
         let wanted = buf.room().len();
         // What a vector holds already is not part of what is received.
         buf.overwrite(&[]);
-        let mut lane = self.receiving.hold().await;
+        let mut lane = Lane::receiving(&self.socket.fd).hold().await;
         let mut rest = buf.slice(0..);
         loop {
             let received = rest.start();
@@ -157,14 +144,11 @@ impl TcpStream {
     async fn recv_rest<B: IoBufMut>(
         &self,
         rest: Slice<B>,
-        lane: Held<LateBytes>,
-    ) -> (BufResult<usize, Slice<B>>, Held<LateBytes>) {
+        lane: Held<Receiving>,
+    ) -> (BufResult<usize, Slice<B>>, Held<Receiving>) {
         match op::late(&lane, rest) {
             Ok(served) => (served, lane),
-            Err(rest) => {
-                let fd = self.socket.fd.clone();
-                op::submit(op::RecvExact { fd, rest, lane }).await
-            }
+            Err(rest) => op::submit(op::RecvExact { rest, lane }).await,
         }
     }
 
@@ -181,9 +165,8 @@ impl TcpStream {
     /// A part may have been sent; which, nobody is told. What is sent later does not overtake it.
     pub async fn send<B: IoBuf>(&self, mut buf: B) -> BufResult<usize, B> {
         loop {
-            let lane = self.sending.hold().await;
-            let fd = self.socket.fd.clone();
-            match op::submit(op::Send { fd, buf, flags: 0, lane }).await {
+            let lane = Lane::sending(&self.socket.fd).hold().await;
+            match op::submit(op::Send { buf, flags: 0, lane }).await {
                 Err(failed) if interrupted(failed.error()) => buf = failed.into_buf(),
                 sent => return sent,
             }
@@ -200,28 +183,8 @@ impl TcpStream {
     /// # Dropping
     ///
     /// As with [`send`](TcpStream::send).
-    pub async fn send_all<B: IoBuf>(&self, buf: B) -> BufResult<usize, B> {
-        let wanted = buf.bytes().len();
-        let mut lane = self.sending.hold().await;
-        let mut rest = buf.slice(0..);
-        loop {
-            let sent = rest.start();
-            if sent == wanted {
-                return Ok((wanted, rest.into_buf()));
-            }
-            let fd = self.socket.fd.clone();
-            let (more, held) = op::submit(op::SendAll { fd, rest, lane }).await;
-            lane = held;
-            rest = match more {
-                Ok((0, rest)) => {
-                    let error = io::Error::from(io::ErrorKind::WriteZero);
-                    return Err(BufError::new(error, rest.into_buf()));
-                }
-                Ok((n, rest)) => rest.into_buf().slice(sent + n..),
-                Err(failed) if interrupted(failed.error()) => failed.into_buf(),
-                Err(failed) => return Err(failed.map_buf(Slice::into_buf)),
-            };
-        }
+    pub fn send_all<B: IoBuf>(&self, buf: B) -> impl Future<Output = BufResult<usize, B>> {
+        SendAll::new(&self.socket.fd, buf)
     }
 
     /// Shuts down the receiving, the sending or both directions: after that of the sending one, the peer
@@ -367,13 +330,13 @@ impl TryFrom<TcpStream> for net::TcpStream {
     /// the loop as a rule), while late bytes wait in it, which would be lost (receive them first), and
     /// always when it belongs to a simulated kernel.
     fn try_from(stream: TcpStream) -> Result<net::TcpStream, TcpStream> {
-        let TcpStream { socket, receiving, sending } = stream;
-        if !receiving.is_idle() || !sending.is_idle() {
-            return Err(TcpStream { socket, receiving, sending });
+        let fd = &stream.socket.fd;
+        if !Lane::receiving(fd).is_idle() || !Lane::sending(fd).is_idle() {
+            return Err(stream);
         }
-        match socket.into_std() {
+        match stream.socket.into_std() {
             Ok(fd) => Ok(fd.into()),
-            Err(socket) => Err(TcpStream { socket, receiving, sending }),
+            Err(socket) => Err(TcpStream { socket }),
         }
     }
 }

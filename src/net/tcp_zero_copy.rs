@@ -2,6 +2,7 @@
 
 use super::TcpStream;
 use crate::buf::IoBuf;
+use crate::fd::lane::Lane;
 use crate::op::{self, SentZc};
 
 impl TcpStream {
@@ -34,7 +35,7 @@ impl TcpStream {
     ///
     /// A part may have been sent. The buffer is freed when the kernel is done with it.
     pub async fn send_zc<B: IoBuf>(&self, buf: B) -> SentZc<B> {
-        let lane = self.sending.hold().await;
-        op::send_zc(self.socket.fd.clone(), buf, libc::MSG_WAITALL, lane).await
+        let lane = Lane::sending(&self.socket.fd).hold().await;
+        op::send_zc(buf, libc::MSG_WAITALL, lane).await
     }
 }

@@ -1,16 +1,12 @@
 //! Accept connections: `accept4(2)`, Linux 5.5; again and again, Linux 5.19.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-use super::lane::Held;
-use super::{Completion, MultiOp, Op, outcome};
+use super::{Accepted, Completion, MultiOp, Op, outcome};
 use crate::fd::Fd;
+use crate::fd::lane::{Held, Receiving};
 use crate::ring::{Address, MultiSqe, Sqe};
-
-/// An accepted connection, and its peer's address if the kernel was asked for it.
-pub type Accepted = (Fd, Option<SocketAddr>);
 
 /// Accepts one connection.
 ///
@@ -18,15 +14,14 @@ pub type Accepted = (Fd, Option<SocketAddr>);
 /// the next one who accepts.
 #[derive(Debug)]
 pub struct Accept {
-    fd: Fd,
     peer: Address,
-    lane: Held<Accepted>,
+    lane: Held<Receiving>,
 }
 
 impl Accept {
-    /// Accepts from the listening socket `fd`, whose lane is held until the final completion.
-    pub fn new(fd: Fd, lane: Held<Accepted>) -> Accept {
-        Accept { fd, peer: Address::empty(), lane }
+    /// Accepts from the listening socket whose lane it is, held until the final completion.
+    pub fn new(lane: Held<Receiving>) -> Accept {
+        Accept { peer: Address::empty(), lane }
     }
 }
 
@@ -34,7 +29,7 @@ impl Op for Accept {
     type Output = io::Result<Accepted>;
 
     fn prepare(&mut self) -> Sqe<'_> {
-        Sqe::accept(self.fd.as_fd().into(), Some(&mut self.peer), libc::SOCK_CLOEXEC)
+        Sqe::accept(self.lane.fd().as_fd().into(), Some(&mut self.peer), libc::SOCK_CLOEXEC)
     }
 
     fn complete(self, completion: Completion<Self>) -> Self::Output {
@@ -46,7 +41,7 @@ impl Op for Accept {
     fn abandoned(self, completion: Completion<Self>) {
         // SAFETY: accept4(2) returns a new descriptor.
         if let Ok(fd) = unsafe { outcome::new_fd(&completion) } {
-            self.lane.leave((fd, self.peer.to_std()));
+            self.lane.leave_connection((fd, self.peer.to_std()));
         }
     }
 }
@@ -56,17 +51,15 @@ impl Op for Accept {
 /// Connections that were accepted and not taken when the stream is dropped are left in the lane.
 #[derive(Debug)]
 pub struct AcceptMulti {
-    /// The listening socket.
-    pub fd: Fd,
     /// The lane of the listening socket, held until the final completion.
-    pub lane: Held<Accepted>,
+    pub lane: Held<Receiving>,
 }
 
 impl MultiOp for AcceptMulti {
     type Item = io::Result<Fd>;
 
     fn prepare(&mut self) -> MultiSqe<'_> {
-        MultiSqe::accept(self.fd.as_fd().into(), libc::SOCK_CLOEXEC)
+        MultiSqe::accept(self.lane.fd().as_fd().into(), libc::SOCK_CLOEXEC)
     }
 
     fn shot(&self, completion: Completion<Self>) -> Self::Item {
@@ -76,7 +69,7 @@ impl MultiOp for AcceptMulti {
 
     fn abandoned_shot(&self, completion: Completion<Self>) {
         if let Ok(fd) = self.shot(completion) {
-            self.lane.leave((fd, None));
+            self.lane.leave_connection((fd, None));
         }
     }
 }

@@ -4,15 +4,10 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use super::lane::Held;
 use super::{Completion, Op, outcome};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, Slice};
-use crate::fd::Fd;
+use crate::fd::lane::{Held, Receiving};
 use crate::ring::Sqe;
-
-/// What a receive left in its lane because its future was gone: bytes, or the errno that the socket
-/// reports only once.
-pub type LateBytes = Result<Vec<u8>, i32>;
 
 /// Receives into the front of a buffer; 0 bytes are the end of the stream.
 ///
@@ -20,19 +15,17 @@ pub type LateBytes = Result<Vec<u8>, i32>;
 /// [`late`] to find before the next receive.
 #[derive(Debug)]
 pub struct Recv<B> {
-    /// The socket.
-    pub fd: Fd,
     /// What to receive into.
     pub buf: B,
     /// The socket's receiving direction, held until the final completion.
-    pub lane: Held<LateBytes>,
+    pub lane: Held<Receiving>,
 }
 
 impl<B: IoBufMut> Op for Recv<B> {
     type Output = BufResult<usize, B>;
 
     fn prepare(&mut self) -> Sqe<'_> {
-        Sqe::recv(self.fd.as_fd().into(), self.buf.room(), 0)
+        Sqe::recv(self.lane.fd().as_fd().into(), self.buf.room(), 0)
     }
 
     fn complete(self, completion: Completion<Self>) -> Self::Output {
@@ -47,7 +40,7 @@ impl<B: IoBufMut> Op for Recv<B> {
         match unsafe { outcome::filled(&completion, buf) } {
             // The end of the stream comes again at the next receive.
             Ok((0, _)) => {}
-            Ok((n, buf)) => lane.leave(Ok(front(&buf, n))),
+            Ok((n, buf)) => lane.leave_bytes(Ok(front(&buf, n))),
             Err(failed) => leave_error(&lane, failed.error()),
         }
     }
@@ -62,19 +55,17 @@ const _: () = assert!(size_of::<Recv<Vec<u8>>>() <= 256, "fits a pooled block");
 /// the last, and comes back with each result.
 #[derive(Debug)]
 pub struct RecvExact<B> {
-    /// The socket.
-    pub fd: Fd,
     /// What is still to be filled; the buffer's bytes before it were received earlier.
     pub rest: Slice<B>,
     /// The socket's receiving direction, held until the final completion.
-    pub lane: Held<LateBytes>,
+    pub lane: Held<Receiving>,
 }
 
 impl<B: IoBufMut> Op for RecvExact<B> {
-    type Output = (BufResult<usize, Slice<B>>, Held<LateBytes>);
+    type Output = (BufResult<usize, Slice<B>>, Held<Receiving>);
 
     fn prepare(&mut self) -> Sqe<'_> {
-        Sqe::recv(self.fd.as_fd().into(), self.rest.room(), libc::MSG_WAITALL)
+        Sqe::recv(self.lane.fd().as_fd().into(), self.rest.room(), libc::MSG_WAITALL)
     }
 
     fn complete(self, completion: Completion<Self>) -> Self::Output {
@@ -94,7 +85,7 @@ impl<B: IoBufMut> Op for RecvExact<B> {
             }
         };
         if received > 0 {
-            lane.leave(Ok(front(rest.buf(), received)));
+            lane.leave_bytes(Ok(front(rest.buf(), received)));
         }
         if let Some(error) = error {
             leave_error(&lane, &error);
@@ -111,23 +102,23 @@ fn front(buf: &impl IoBuf, n: usize) -> Vec<u8> {
 }
 
 /// Leaves an error for the next receive, if it is one that the socket has taken off by reporting it.
-pub(super) fn leave_error(lane: &Held<LateBytes>, error: &io::Error) {
+pub(super) fn leave_error(lane: &Held<Receiving>, error: &io::Error) {
     match error.raw_os_error() {
         None | Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
-        Some(errno) => lane.leave(Err(errno)),
+        Some(errno) => lane.leave_bytes(Err(errno)),
     }
 }
 
 /// Serves a receive from what an earlier one left in the lane; the buffer again if there is nothing.
-pub fn late<B: IoBufMut>(lane: &Held<LateBytes>, buf: B) -> Result<BufResult<usize, B>, B> {
-    match lane.take_late() {
+pub fn late<B: IoBufMut>(lane: &Held<Receiving>, buf: B) -> Result<BufResult<usize, B>, B> {
+    match lane.take_late_bytes() {
         None => Err(buf),
         Some(Err(errno)) => Ok(Err(BufError::new(io::Error::from_raw_os_error(errno), buf))),
         Some(Ok(mut bytes)) => {
             let (n, buf) = outcome::copied(&bytes, buf);
             if n < bytes.len() {
                 bytes.drain(..n);
-                lane.put_back(Ok(bytes));
+                lane.put_back_bytes(Ok(bytes));
             }
             Ok(Ok((n, buf)))
         }

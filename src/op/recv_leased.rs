@@ -6,10 +6,9 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 
-use super::lane::Held;
-use super::recv::{LateBytes, leave_error};
+use super::recv::leave_error;
 use super::{Completion, MultiOp, Op};
-use crate::fd::Fd;
+use crate::fd::lane::{Held, Receiving};
 use crate::pool::{BufPool, Leased};
 use crate::ring::{BufGroup, MultiSqe, Sqe};
 
@@ -32,10 +31,10 @@ impl Selected {
 
     /// Leaves what came for a future that is gone to the next receive. In memory of its own, so that it
     /// keeps no buffer of the pool for as long as nobody receives.
-    fn leave(received: io::Result<Leased>, lane: &Held<LateBytes>) {
+    fn leave(received: io::Result<Leased>, lane: &Held<Receiving>) {
         match received {
             Ok(bytes) if bytes.is_empty() => {}
-            Ok(bytes) => lane.leave(Ok(bytes.into_vec())),
+            Ok(bytes) => lane.leave_bytes(Ok(bytes.into_vec())),
             // The data stayed in the socket.
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
             Err(error) => leave_error(lane, &error),
@@ -52,20 +51,19 @@ impl Selected {
 /// [`late`](super::late) to find before the next receive, and the buffer goes back to the pool.
 #[derive(Debug)]
 pub struct RecvLeased {
-    fd: Fd,
     selected: Selected,
     data_first: bool,
-    lane: Held<LateBytes>,
+    lane: Held<Receiving>,
 }
 
 impl RecvLeased {
-    /// Receives from the socket `fd`, whose lane is held until the final completion.
+    /// Receives from the socket whose lane it is, held until the final completion.
     ///
     /// # Errors
     ///
     /// [`Unsupported`](io::ErrorKind::Unsupported) for a pool whose buffers come from the heap.
-    pub fn new(fd: Fd, pool: BufPool, lane: Held<LateBytes>) -> io::Result<RecvLeased> {
-        Ok(RecvLeased { fd, selected: Selected::new(pool)?, data_first: false, lane })
+    pub fn new(pool: BufPool, lane: Held<Receiving>) -> io::Result<RecvLeased> {
+        Ok(RecvLeased { selected: Selected::new(pool)?, data_first: false, lane })
     }
 
     /// Asks for a buffer only when there is data. Otherwise an empty pool is an error even if there is none.
@@ -81,7 +79,8 @@ impl Op for RecvLeased {
     fn prepare(&mut self) -> Sqe<'_> {
         // Linux 5.19 takes a limit of 0 by its word.
         let limit_bytes = self.selected.pool.buffer_bytes() as u32;
-        let sqe = Sqe::recv_provided(self.fd.as_fd().into(), self.selected.group, limit_bytes, 0);
+        let sqe =
+            Sqe::recv_provided(self.lane.fd().as_fd().into(), self.selected.group, limit_bytes, 0);
         if self.data_first { sqe.poll_first() } else { sqe }
     }
 
@@ -105,24 +104,23 @@ impl Op for RecvLeased {
 /// dropped are left in the lane, and their buffers go back to the pool.
 #[derive(Debug)]
 pub struct RecvMulti {
-    fd: Fd,
     selected: Selected,
     data_first: bool,
-    lane: Held<LateBytes>,
+    lane: Held<Receiving>,
     /// The pool once more, from `prepare` to the final completion, and for ever if nobody tells of that: an
     /// operation built around this one may drop it while the kernel goes on selecting from the group.
     kept: RefCell<Option<ManuallyDrop<BufPool>>>,
 }
 
 impl RecvMulti {
-    /// Receives from the socket `fd`, whose lane is held until the final completion.
+    /// Receives from the socket whose lane it is, held until the final completion.
     ///
     /// # Errors
     ///
     /// [`Unsupported`](io::ErrorKind::Unsupported) for a pool whose buffers come from the heap.
-    pub fn new(fd: Fd, pool: BufPool, lane: Held<LateBytes>) -> io::Result<RecvMulti> {
+    pub fn new(pool: BufPool, lane: Held<Receiving>) -> io::Result<RecvMulti> {
         let (selected, kept) = (Selected::new(pool)?, RefCell::default());
-        Ok(RecvMulti { fd, selected, data_first: false, lane, kept })
+        Ok(RecvMulti { selected, data_first: false, lane, kept })
     }
 
     /// Asks for the first buffer only when there is data. Otherwise an empty pool is an error even if there
@@ -138,7 +136,7 @@ impl MultiOp for RecvMulti {
 
     fn prepare(&mut self) -> MultiSqe<'_> {
         *self.kept.get_mut() = Some(ManuallyDrop::new(self.selected.pool.clone()));
-        let sqe = MultiSqe::recv(self.fd.as_fd().into(), self.selected.group, 0);
+        let sqe = MultiSqe::recv(self.lane.fd().as_fd().into(), self.selected.group, 0);
         if self.data_first { sqe.poll_first() } else { sqe }
     }
 

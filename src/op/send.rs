@@ -3,10 +3,9 @@
 
 use std::os::fd::AsFd;
 
-use super::lane::Held;
 use super::{Completion, Op};
 use crate::buf::{BufError, BufResult, IoBuf, Slice};
-use crate::fd::Fd;
+use crate::fd::lane::{Held, Sending};
 use crate::ring::Sqe;
 
 /// Sends the bytes of a buffer; fewer may be taken. A peer that is gone is `EPIPE`, never a signal.
@@ -15,21 +14,19 @@ use crate::ring::Sqe;
 /// later overtakes it.
 #[derive(Debug)]
 pub struct Send<B> {
-    /// The socket.
-    pub fd: Fd,
     /// What to send.
     pub buf: B,
     /// `MSG_*`; with `MSG_WAITALL` the kernel goes on until all is sent, or an error (Linux 5.19).
     pub flags: i32,
     /// The socket's sending direction, held until the final completion.
-    pub lane: Held<()>,
+    pub lane: Held<Sending>,
 }
 
 impl<B: IoBuf> Op for Send<B> {
     type Output = BufResult<usize, B>;
 
     fn prepare(&mut self) -> Sqe<'_> {
-        Sqe::send(self.fd.as_fd().into(), self.buf.bytes(), self.flags)
+        Sqe::send(self.lane.fd().as_fd().into(), self.buf.bytes(), self.flags)
     }
 
     fn complete(self, completion: Completion<Self>) -> Self::Output {
@@ -48,19 +45,17 @@ const _: () = assert!(size_of::<Send<Vec<u8>>>() <= 256, "fits a pooled block");
 /// back with each result. When its future is dropped, a part may have been sent.
 #[derive(Debug)]
 pub struct SendAll<B> {
-    /// The socket.
-    pub fd: Fd,
     /// What is still to be sent.
     pub rest: Slice<B>,
     /// The socket's sending direction, held until the final completion.
-    pub lane: Held<()>,
+    pub lane: Held<Sending>,
 }
 
 impl<B: IoBuf> Op for SendAll<B> {
-    type Output = (BufResult<usize, Slice<B>>, Held<()>);
+    type Output = (BufResult<usize, Slice<B>>, Held<Sending>);
 
     fn prepare(&mut self) -> Sqe<'_> {
-        Sqe::send(self.fd.as_fd().into(), self.rest.bytes(), libc::MSG_WAITALL)
+        Sqe::send(self.lane.fd().as_fd().into(), self.rest.bytes(), libc::MSG_WAITALL)
     }
 
     fn complete(self, completion: Completion<Self>) -> Self::Output {

@@ -9,17 +9,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::lane::Held;
 use super::{Completion, InFlight, Op, submit};
 use crate::buf::IoBuf;
 use crate::driver::current::current as driver;
 use crate::fd::Fd;
+use crate::fd::lane::{Held, Sending};
 use crate::ring::abi::NOTIF_USAGE_ZC_COPIED;
 use crate::ring::{Opcode, Ring, Sqe};
 
 /// The right to send, which the operation and who submitted it share: it ends with the result, and not only
 /// when the buffer is back; or, if nobody waits for the result, with the operation.
-type Turn = Rc<Cell<Option<Held<()>>>>;
+type Turn = Rc<Cell<Option<Held<Sending>>>>;
 
 /// Sends the bytes of a buffer from where they are. The result comes as of any send; the buffer stays with the
 /// kernel until the peer has acknowledged what is in it.
@@ -112,7 +112,8 @@ pub type SentZc<B> = Result<(usize, Returning<B>), crate::buf::BufError<B>>;
 /// # Panics
 ///
 /// Outside a runtime.
-pub async fn send_zc<B: IoBuf>(fd: Fd, buf: B, flags: i32, lane: Held<()>) -> SentZc<B> {
+pub async fn send_zc<B: IoBuf>(buf: B, flags: i32, lane: Held<Sending>) -> SentZc<B> {
+    let fd = lane.fd().clone();
     let turn: Turn = Rc::new(Cell::new(Some(lane)));
     let (mut buf, mut asks) = (buf, true);
     loop {

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
+use futures::FutureExt;
+
 use crate::{Arguments, Report, Runtime};
 
 /// What a connection has to itself, when nobody says.
@@ -50,9 +52,8 @@ async fn serve<R: Runtime, F: Future<Output = io::Result<()>> + 'static>(
     announce(address)?;
     loop {
         let connection = handle(R::accept(&mut listener).await?);
-        R::detach(async move {
-            // A client that vanishes ends its own task and nothing else.
-            let _ = connection.await;
-        });
+        // A client that vanishes ends its own task and nothing else. (An `async` block around it would hold the
+        // connection twice: as what it captured, and as what it awaits.)
+        R::detach(connection.map(drop));
     }
 }
