@@ -5,8 +5,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Driver;
-use super::slots::{Action, Token};
-use crate::ring::{Cqe, MultiSqe, Ring, Sqe, Target};
+use super::slots::{Action, Slots, Token};
+use crate::ring::{Cqe, EnterFlags, MultiSqe, Ring, Sqe, Target};
 
 /// `user_data` of the wake-up poll. Tokens never reach it: their lower half is a slab index.
 pub(super) const WAKE: u64 = u64::MAX;
@@ -17,8 +17,8 @@ const CQES_PER_BATCH: usize = 64;
 /// Whether, and until when, a turn may sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Tasks are ready that were before anything that could be fetched now: only what is queued is submitted.
-    /// Completions taken early would lie in memory that is cold by the time their tasks run.
+    /// Tasks are ready that were before anything that could be fetched now: what is queued is submitted, and what
+    /// completed as it was submitted is taken. Fetching more would put it behind those tasks, to grow cold.
     Submit,
     /// There is other work.
     No,
@@ -93,12 +93,13 @@ impl Driver {
             return Err(io::Error::from_raw_os_error(libc::EEXIST));
         }
         if wait == Wait::Submit {
-            match ring.submit() {
-                Err(error) if !is_passing(&error) => return Err(error),
-                Err(_) => self.reap(ring),
-                Ok(_) => {}
-            }
-            return Ok(());
+            // Not `Ring::submit`, which fetches what was deferred too.
+            let submitted = ring.enter(ring.queued(), 0, EnterFlags::empty());
+            self.reap(ring);
+            return match submitted {
+                Err(error) if !is_passing(&error) => Err(error),
+                _ => Ok(()),
+            };
         }
         let limit = match wait {
             Wait::Until(deadline) if self.may_sleep(ring) => {
@@ -239,29 +240,29 @@ impl Driver {
         let mut batch = [Cqe::default(); N];
         loop {
             let count = ring.copy_cqes(&mut batch);
+            let (mut slots, mut actions) = (self.slots.borrow_mut(), self.actions.borrow_mut());
             for cqe in &batch[..count] {
                 match cqe.user_data() {
                     WAKE => self.on_wake(*cqe),
-                    user_data if Token::names_cancel(user_data) => self.on_cancel(*cqe, ring.now()),
-                    _ => self.finish(*cqe),
+                    user_data if Token::names_cancel(user_data) => {
+                        self.on_cancel(*cqe, &mut slots, ring.now());
+                    }
+                    _ => slots.on_cqe(*cqe, &mut actions),
                 }
             }
+            drop((slots, actions));
             if count < batch.len() || ring.ready() == 0 {
                 return;
             }
         }
     }
 
-    fn finish(&self, cqe: Cqe) {
-        self.slots.borrow_mut().on_cqe(cqe, &mut self.actions.borrow_mut());
-    }
-
     /// The kernel has acted on a cancel. An error says that the operation has ended, or that it is running,
     /// or that it was on its way: a read forced to a worker was seen to go on to wait for input after its
     /// cancel had come back with EALREADY (Linux 6.18). So what is still in flight is cancelled again.
-    fn on_cancel(&self, cqe: Cqe, now: Instant) {
+    fn on_cancel(&self, cqe: Cqe, slots: &mut Slots, now: Instant) {
         let token = Token::from_user_data(cqe.user_data());
-        if cqe.raw_result() < 0 && self.slots.borrow_mut().on_missed_cancel(token) {
+        if cqe.raw_result() < 0 && slots.on_missed_cancel(token) {
             let mut retry = self.retry.get();
             retry.schedule(now);
             self.retry.set(retry);

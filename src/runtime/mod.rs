@@ -136,6 +136,9 @@ impl Runtime {
                 true => Wait::No,
                 false => Wait::Until(deadline),
             };
+            if wait == Wait::Submit {
+                self.executor.put_woken_ahead();
+            }
             self.driver.turn(wait);
             if deadline.is_some() {
                 self.timers.fire(self.driver.now());

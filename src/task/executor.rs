@@ -3,6 +3,10 @@
 //! The slab is there for [`shutdown`](Executor::shutdown), which has to find every task; the queue holds
 //! references, so that a poll looks nothing up. A task that ends while it is queued stays in the queue and is
 //! skipped.
+//!
+//! Tasks that a turn of the loop woke in the midst of a round are *ahead* of the round's rest: what they wait for
+//! completed as it was submitted, a moment ago, so they and their sockets are in the processor's cache. Behind
+//! thousands of others they would find it cold.
 
 use std::{
     cell::{Cell, RefCell},
@@ -26,6 +30,10 @@ use super::{
 /// how long the queue's lock is held, and no run polls more tasks than this anyway.
 const REMOTE_WAKES_PER_RUN: usize = 256;
 
+/// One poll in so many goes to the tasks that were ready before, however many are ahead of them: who is ahead
+/// delays them by a bounded factor.
+const BEHIND_EVERY: usize = 4;
+
 /// One thread's tasks. Dropping it ends them.
 pub(crate) struct Executor {
     pub(super) core: Rc<Core>,
@@ -41,6 +49,10 @@ pub(super) struct Core {
     id: HomeId,
     tasks: RefCell<Slab<TaskRef>>,
     ready: RefCell<VecDeque<TaskRef>>,
+    /// Ready, and to be polled before those.
+    ahead: RefCell<VecDeque<TaskRef>>,
+    /// Whether who is woken now goes ahead.
+    wakes_go_ahead: Cell<bool>,
     remote: Arc<Remote>,
     closed: Cell<bool>,
 }
@@ -52,6 +64,8 @@ impl Executor {
             id: HomeId::new(),
             tasks: RefCell::new(Slab::new()),
             ready: RefCell::new(VecDeque::new()),
+            ahead: RefCell::new(VecDeque::new()),
+            wakes_go_ahead: Cell::new(false),
             remote: Remote::new(unpark),
             closed: Cell::new(false),
         });
@@ -81,7 +95,8 @@ impl Executor {
         handle
     }
 
-    /// Fetches wakes from other threads, then polls at most `budget` ready tasks, oldest first.
+    /// Fetches wakes from other threads, then polls at most `budget` ready tasks, oldest first among those that are
+    /// ahead and among the others.
     ///
     /// True says that something is still ready: the caller should not sleep.
     pub(crate) fn run(&self, budget: usize) -> bool {
@@ -89,21 +104,45 @@ impl Executor {
             !self.running.replace(true),
             "Executor::run: a task of this executor called it; return to the loop instead"
         );
+        self.core.wakes_go_ahead.set(false);
         self.core.fetch_woken();
-        let mut round = self.round.get();
+        let (mut round, mut left) = (self.round.get(), budget);
+        if !self.core.ahead.borrow().is_empty() {
+            left = self.run_ahead(budget);
+        }
         if round == 0 {
             round = self.core.ready.borrow().len();
         }
-        for _ in 0..budget {
+        for _ in 0..left {
             let next = self.core.ready.borrow_mut().pop_front();
             match next {
                 Some(task) => task.poll(),
                 None => break,
             }
         }
-        self.round.set(round.saturating_sub(budget));
+        self.round.set(round.saturating_sub(left));
         self.running.set(false);
         self.has_ready()
+    }
+
+    /// Polls tasks that are ahead, and returns what is left of the budget for the others.
+    fn run_ahead(&self, budget: usize) -> usize {
+        let behind = self.core.ready.borrow().len().min(budget / BEHIND_EVERY);
+        let mut left = budget;
+        while left > behind {
+            let next = self.core.ahead.borrow_mut().pop_front();
+            match next {
+                Some(task) => task.poll(),
+                None => break,
+            }
+            left -= 1;
+        }
+        left
+    }
+
+    /// Until the next run, tasks that are woken are polled before those that are ready already.
+    pub(crate) fn put_woken_ahead(&self) {
+        self.core.wakes_go_ahead.set(true);
     }
 
     /// Whether tasks are left that were ready when the round began.
@@ -119,6 +158,7 @@ impl Executor {
     /// Whether a task or the main future waits to be polled.
     pub(crate) fn has_ready(&self) -> bool {
         !self.core.ready.borrow().is_empty()
+            || !self.core.ahead.borrow().is_empty()
             || self.main.is_woken()
             || self.core.remote.is_pending()
     }
@@ -143,6 +183,7 @@ impl Executor {
             task.abort();
         }
         self.core.ready.borrow_mut().clear();
+        self.core.ahead.borrow_mut().clear();
     }
 
     pub(super) fn home_id(&self) -> &HomeId {
@@ -172,7 +213,8 @@ impl Core {
     /// Queues a task that is new or whose waker was called.
     #[inline]
     pub(super) fn push_ready(&self, task: TaskRef) {
-        self.ready.borrow_mut().push_back(task);
+        let queue = if self.wakes_go_ahead.get() { &self.ahead } else { &self.ready };
+        queue.borrow_mut().push_back(task);
     }
 
     /// Forgets a task that ends.

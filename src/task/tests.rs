@@ -257,6 +257,77 @@ fn a_round_lasts_until_all_that_was_ready_when_it_began_was_polled() {
     ledger.expect(&["a", "b", "c", "a", "b", "c"]);
 }
 
+/// Tasks that note their name and sleep, each with the waker that it was polled with; `Waker`s in their order.
+fn sleepers(executor: &Rc<Executor>, ledger: &Ledger, names: &[&'static str]) -> Vec<Waker> {
+    let wakers = Rc::new(RefCell::new(Vec::new()));
+    for &name in names {
+        let (ledger, wakers) = (ledger.clone(), Rc::clone(&wakers));
+        drop(executor.spawn(poll_fn(move |context| -> Poll<()> {
+            ledger.note(name);
+            wakers.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })));
+    }
+    executor.run(names.len());
+    ledger.0.borrow_mut().clear();
+    wakers.take()
+}
+
+#[test]
+fn who_is_put_ahead_is_polled_before_the_rest_of_the_round() {
+    let (executor, _) = executor();
+    let _entered = enter(executor.clone());
+    let ledger = Ledger::default();
+    let wakers = sleepers(&executor, &ledger, &["a", "b", "c", "d", "e"]);
+    wakers[..3].iter().for_each(Waker::wake_by_ref);
+    assert!(executor.run(1) && executor.is_in_round());
+    executor.put_woken_ahead();
+    wakers[3..].iter().for_each(Waker::wake_by_ref);
+    assert!(executor.run(2) && executor.is_in_round());
+    // Ahead for one run alone: who is woken later goes behind.
+    wakers[0].wake_by_ref();
+    assert!(!executor.run(64) && !executor.is_in_round());
+    ledger.expect(&["a", "d", "e", "b", "c", "a"]);
+}
+
+#[test]
+fn however_many_are_ahead_one_poll_in_four_goes_to_the_others() {
+    let (executor, _) = executor();
+    let _entered = enter(executor.clone());
+    let ledger = Ledger::default();
+    let wakers = sleepers(&executor, &ledger, &["a", "b", "1", "2", "3", "4", "5", "6", "7"]);
+    wakers[..2].iter().for_each(Waker::wake_by_ref);
+    executor.put_woken_ahead();
+    wakers[2..].iter().for_each(Waker::wake_by_ref);
+    assert!(executor.run(4));
+    ledger.expect(&["1", "2", "3", "a"]);
+    assert!(executor.run(4));
+    ledger.expect(&["1", "2", "3", "a", "4", "5", "6", "b"]);
+    assert!(!executor.run(4));
+    ledger.expect(&["1", "2", "3", "a", "4", "5", "6", "b", "7"]);
+}
+
+#[test]
+fn tasks_that_are_ahead_are_dropped_with_the_others() {
+    let (executor, _) = executor();
+    let ledger = Ledger::default();
+    let dropped = ledger.on_drop("dropped");
+    let wakers = Rc::default();
+    let task = forever(&wakers);
+    drop(executor.spawn(async move {
+        let _dropped = dropped;
+        task.await;
+    }));
+    let _entered = enter(executor.clone());
+    executor.run(1);
+    executor.put_woken_ahead();
+    wakers.borrow()[0].wake_by_ref();
+    assert!(executor.has_ready());
+    executor.shutdown();
+    ledger.expect(&["dropped"]);
+    assert!(!executor.has_ready());
+}
+
 #[test]
 fn a_task_may_spawn_while_it_is_polled() {
     let (executor, _) = executor();
