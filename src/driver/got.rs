@@ -118,6 +118,18 @@ impl Got {
         }
     }
 
+    /// Keeps a completion that is the first and the last of an operation that completes once; false for any other,
+    /// which changes nothing.
+    #[inline]
+    pub(super) fn ends_with(&mut self, cqe: Cqe) -> bool {
+        let Got::Nothing { early } = *self else { return false };
+        let alone = !cqe.more() && !cqe.notification();
+        if alone {
+            *self = Got::Result { said: Said::from_cqe(cqe), early, notified: None };
+        }
+        alone
+    }
+
     pub(super) fn shots(&self) -> usize {
         match self {
             Got::Shots { next, behind } => {

@@ -33,6 +33,12 @@ impl Inline {
         self.left.set(CALLS_PER_TURN);
     }
 
+    /// Whether any calls are made at once.
+    #[inline]
+    pub(super) fn is_allowed(&self) -> bool {
+        self.limit_bytes.get().is_some()
+    }
+
     /// Makes the call that a submission stands for, if it is one to be made at once, and not to be cancelled;
     /// its result.
     ///

@@ -206,16 +206,24 @@ impl Driver {
     fn launch(self: &Rc<Driver>, payload: Payload, sqe: &mut Entry, cancel_on_drop: bool) -> Token {
         let token = self.slots.borrow_mut().insert(payload, cancel_on_drop);
         sqe.set_user_data(token.user_data());
-        let scope_ends = || cancel_scope::current().is_some_and(|scope| scope.is_cancelled());
-        // SAFETY: rule 1: what the payload lent stays until its completion, which is made here.
-        if let Some(result) = unsafe { self.inline.call(sqe, scope_ends) } {
-            let cqe = Cqe::new(token.user_data(), result, 0);
-            self.slots.borrow_mut().finish_at_once(token, cqe);
+        if self.inline.is_allowed() && self.call_at_once(token, sqe) {
             return token;
         }
         let pushed = if is_on_its_own(sqe) { self.push(sqe) } else { Err(errno(libc::EINVAL)) };
         self.launched(token, &pushed);
         token
+    }
+
+    /// Makes the call of an operation in its slot at once, if it is one of those; whether it has its result now.
+    fn call_at_once(&self, token: Token, sqe: &Entry) -> bool {
+        let scope_ends = || cancel_scope::current().is_some_and(|scope| scope.is_cancelled());
+        // SAFETY: rule 1: what the payload lent stays until its completion, which is made here.
+        let called = unsafe { self.inline.call(sqe, scope_ends) };
+        if let Some(result) = called {
+            let cqe = Cqe::new(token.user_data(), result, 0);
+            self.slots.borrow_mut().finish_at_once(token, cqe);
+        }
+        called.is_some()
     }
 
     /// Submits operations that depend on each other, all or none.
