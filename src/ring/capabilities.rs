@@ -40,14 +40,15 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Asks the kernel (`IORING_REGISTER_QUERY`, Linux 6.18), or tries what it takes.
+    /// Asks the kernel (`IORING_REGISTER_QUERY`, Linux 6.18; for the operations `IORING_REGISTER_PROBE`, Linux
+    /// 5.6), or tries what it takes.
     ///
     /// # Errors
     ///
-    /// When no ring can be made to try on.
+    /// When no ring can be made to ask or to try on.
     pub fn of_kernel() -> Result<Capabilities, SetupError> {
         match query() {
-            Some(answer) => Ok(Capabilities::from_answer(&answer)),
+            Some(answer) => Ok(Capabilities::from_answer(&answer, probed(&Setup::new(1).build()?))),
             None => Capabilities::by_trial(),
         }
     }
@@ -78,11 +79,12 @@ impl Capabilities {
         })
     }
 
-    fn from_answer(answer: &QueryOpcode) -> Capabilities {
-        let (requests, calls) = (answer.nr_request_opcodes, answer.nr_register_opcodes);
-        let queries = answer.nr_query_opcodes;
+    /// An answer says how many numbers of operations there are, `opcodes` which of them were built in: a kernel
+    /// without sockets, futexes or epoll has their numbers all the same.
+    fn from_answer(answer: &QueryOpcode, opcodes: Vec<Opcode>) -> Capabilities {
+        let (calls, queries) = (answer.nr_register_opcodes, answer.nr_query_opcodes);
         Capabilities {
-            opcodes: (0..=u8::MAX).map(Opcode).take(requests as usize).collect(),
+            opcodes,
             register_calls: (0..calls.min(256)).map(RegisterOp).collect(),
             queries: (0..queries.min(256)).map(QueryOp).collect(),
             setup_flags: SetupFlags::from_bits_retain(answer.ring_setup_flags as u32),
@@ -329,5 +331,18 @@ fn line(
         (true, _) => writeln!(f, "  yes  {name}"),
         (false, Some(since)) => writeln!(f, "  no   {name} (Linux {since})"),
         (false, None) => writeln!(f, "  no   {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_that_was_left_out_of_a_kernel_is_not_there_though_its_number_is() {
+        let answer = QueryOpcode { nr_request_opcodes: 3, ..QueryOpcode::default() };
+        let kernel = Capabilities::from_answer(&answer, vec![Opcode::NOP, Opcode::WRITEV]);
+        assert!(kernel.supports(Opcode::NOP) && kernel.supports(Opcode::WRITEV));
+        assert!(!kernel.supports(Opcode::READV));
     }
 }
