@@ -26,8 +26,8 @@ const NO_FILE: i32 = -1;
 ///
 /// A file that was registered with a tag other than 0 announces its release: a completion comes whose
 /// `user_data` is the tag, with result 0 and no flags, when it was replaced or (since Linux 6.13) unregistered
-/// with its table. Tags and the `user_data` of submissions share one space, so keep a range for them: a tag that is taken for the end of a request lets its memory go while the
-/// kernel still uses it. Linux 5.13.
+/// with its table. Tags and the `user_data` of submissions share one space, so keep a range for them: a tag that
+/// is taken for the end of a request lets its memory go while the kernel still uses it. Linux 5.13.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
