@@ -81,3 +81,11 @@ fn the_thread_stays_on_a_processor_that_exists() {
     assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
     assert!(error.advice().contains("processor"), "{error}");
 }
+
+#[test]
+fn an_empty_enter_has_nothing_to_say_while_the_thread_lives() {
+    let Some(mut ring) = polled(4) else { return };
+    for _ in 0..100 {
+        assert_eq!(ring.enter(0, 0, EnterFlags::GETEVENTS).expect("nothing to do"), 0);
+    }
+}
