@@ -124,7 +124,7 @@ fn has_item(library: &Sources, path: &str) -> bool {
     let names: Vec<&str> = path.split("::").collect();
     match names[..] {
         [.., of, name] if of.starts_with(|c: char| c.is_ascii_uppercase()) => {
-            library.values().any(|text| defines_of(text, of, name))
+            library.values().any(|text| text.contains(name) && defines_of(text, of, name))
         }
         _ => names.iter().all(|name| library.values().any(|text| defines(text, name))),
     }
@@ -190,6 +190,48 @@ fn every_row_names_a_rust_item_and_a_test_that_exist_or_gives_a_reason() {
     }
     let excused = rows.iter().filter(|row| row.is_incomplete()).count();
     println!("{} rows, {excused} have a reason in place of an item or a test", rows.len());
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+/// The bodies of all tests of a name in files of that name, each with its path.
+fn bodies<'a>(sources: &'a Sources, test: &str) -> Vec<(&'a Path, &'a str)> {
+    let (file, name) = test.rsplit_once("::").unwrap_or(("", test));
+    let of_file = sources.iter().filter(|(path, _)| path.with_extension("").ends_with(file));
+    of_file
+        .filter_map(|(path, text)| {
+            let start = text.find(&format!("fn {name}("))?;
+            let len = text[start..].find("\n}").unwrap_or(text.len() - start);
+            Some((path.as_path(), &text[start..start + len]))
+        })
+        .collect()
+}
+
+#[test]
+fn each_zig_test_has_a_twin_on_linux_and_one_in_the_simulation_or_a_row_that_says_why_not() {
+    let (mut library, mut tests) = (Sources::new(), Sources::new());
+    sources(&root().join("src"), &mut library);
+    sources(&root().join("runtime-tests/tests"), &mut tests);
+    let (mut simulated, mut findings) = (0, Vec::new());
+    for row in rows().iter().filter(|row| row.group == "Zig tests") {
+        let named = || row.test.split(", ");
+        let on_linux = named().any(|test| !bodies(&tests, test).is_empty());
+        let in_both = |(_, body): &(&Path, &str)| {
+            body.contains("everywhere(") || body.contains("Sim::new(") || body.contains("kernels(")
+        };
+        let on_sim = named().any(|test| {
+            let in_library = bodies(&library, test);
+            in_library
+                .iter()
+                .any(|(path, _)| path.components().any(|part| part.as_os_str() == "sim"))
+                || bodies(&tests, test).iter().any(in_both)
+        });
+        simulated += usize::from(on_sim);
+        let excused = row.reason.starts_with("not in the simulation: ");
+        if !on_linux || on_sim == excused {
+            findings.push(format!("{}: Linux {on_linux}, simulation {on_sim}", row.item));
+        }
+    }
+    println!("{simulated} of Zig's tests have a twin in the simulation");
     assert!(findings.is_empty(), "{}", findings.join("\n"));
 }
 
