@@ -186,6 +186,10 @@ use queues::Queues;
 use crate::sys::abi::Params;
 
 /// An io_uring: a submission queue, a completion queue, and the kernel behind them. `io_uring(7)`.
+///
+/// Dropping it closes it, unless something that was registered with it is still there. What is queued and was not
+/// submitted is gone, and so are completions that were not copied out. The kernel cancels what is in flight in its
+/// own time, and uses what that was lent until then: see the [push contract](crate::ring#the-push-contract).
 #[derive(Debug)]
 pub struct Ring {
     id: RingId,

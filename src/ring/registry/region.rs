@@ -69,7 +69,7 @@ impl Memory {
 }
 
 /// A ring's region of shared memory. A ring has one in its life: dropping this unmaps our side, and the
-/// kernel's stays until the ring is gone.
+/// kernel's stays until the ring is gone. Linux 6.13.
 ///
 /// With [`RegionSetup::wait_args`] it is a table of places of 64 bytes, in each of which the arguments of a
 /// wait are written once and used by many waits, without being copied at each.
@@ -81,7 +81,7 @@ pub struct Region {
     ring: RingId,
 }
 
-/// The arguments of a wait.
+/// The arguments of a wait. Linux 6.13.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitArgs {
     /// How long to wait at most.
@@ -92,7 +92,7 @@ pub struct WaitArgs {
     pub blocking: Option<Signals>,
 }
 
-/// A place of a [`Region`] that holds the arguments of a wait.
+/// A place of a [`Region`] that holds the arguments of a wait. Linux 6.13.
 #[derive(Clone, Copy, Debug)]
 pub struct WaitSlot<'a> {
     offset_bytes: u32,

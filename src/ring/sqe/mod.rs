@@ -199,7 +199,7 @@ pub struct Sqe<'a> {
 ///
 /// A type of its own because it lends nothing mutably: completions are handled while the request lives on,
 /// so memory that the kernel writes could be seen changing. Nor can it be awaited like one that completes
-/// once, which would lose all results but the first.
+/// once, which would lose all results but the first. Linux 5.13.
 #[must_use = "a submission does nothing until it is pushed"]
 pub struct MultiSqe<'a> {
     entry: Entry,
