@@ -111,7 +111,9 @@ impl Ring {
     ///
     /// # Errors
     ///
-    /// `EINVAL` for processors that the thread may not use. The empty set is accepted, and binds to nothing.
+    /// `EINVAL` for processors that the thread may not use, `cpuset(7)`. Numbers that are too high for any processor
+    /// of this machine are left out by some kernels rather than refused (measured on Linux 6.18); a set without
+    /// any is accepted, and binds to nothing.
     pub fn bind_workers(&self, cpus: &CpuSet) -> io::Result<WorkerAffinity> {
         let ring = self.registrar()?;
         let mut mask = cpus.mask();
