@@ -213,3 +213,21 @@ fn a_chain_goes_on_behind_a_timeout_that_was_not_needed() {
         assert_eq!(ends, [0, 0, -libc::ECANCELED, 0]);
     });
 }
+
+#[test]
+fn a_hidden_success_does_not_hide_the_timeout_that_was_not_needed() {
+    let never = Timespec { sec: 1 << 30, nsec: 0 };
+    let Some(mut ring) = only(8, NONE) else { return };
+    if !has(&ring, Features::CQE_SKIP) {
+        return;
+    }
+    let timeout = Sqe::link_timeout(&never, TimeoutFlags::empty()).user_data(2);
+    for entry in [Sqe::nop().user_data(1).link().skip_success(), timeout, Sqe::nop().user_data(3)] {
+        // SAFETY: the time outlives all, whose ends are taken below.
+        unsafe { ring.push(entry) }.expect("room");
+    }
+    let mut ends = results(&mut ring, 2);
+    ends.sort_unstable();
+    assert_eq!(ends, [(2, -libc::ECANCELED), (3, 0)]);
+    assert_eq!(ring.ready(), 0);
+}
