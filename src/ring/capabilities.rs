@@ -5,10 +5,9 @@ use std::io;
 use std::ptr;
 
 use super::ladder::since;
-use super::{Ring, Setup, SetupError};
+use super::{KnownOpcodes, Ring, Setup, SetupError, query_opcodes};
 use crate::sys::abi::{
-    EnterFlags, Features, Opcode, Params, Probe, ProbeOpFlags, QueryHdr, QueryOp, QueryOpcode,
-    RegisterOp, SetupFlags, SqeFlags,
+    EnterFlags, Features, Opcode, Params, QueryOp, RegisterOp, SetupFlags, SqeFlags,
 };
 use crate::sys::syscall::{self, Argument, NewRing};
 
@@ -47,9 +46,9 @@ impl Capabilities {
     ///
     /// When no ring can be made to ask or to try on.
     pub fn of_kernel() -> Result<Capabilities, SetupError> {
-        match query() {
-            Some(answer) => Ok(Capabilities::from_answer(&answer, probed(&Setup::new(1).build()?))),
-            None => Capabilities::by_trial(),
+        match query_opcodes() {
+            Ok(known) => Ok(Capabilities::from_answer(&known, probed(&Setup::new(1).build()?))),
+            Err(_) => Capabilities::by_trial(),
         }
     }
 
@@ -81,16 +80,15 @@ impl Capabilities {
 
     /// An answer says how many numbers of operations there are, `opcodes` which of them were built in: a kernel
     /// without sockets, futexes or epoll has their numbers all the same.
-    fn from_answer(answer: &QueryOpcode, opcodes: Vec<Opcode>) -> Capabilities {
-        let (calls, queries) = (answer.nr_register_opcodes, answer.nr_query_opcodes);
+    fn from_answer(known: &KnownOpcodes, opcodes: Vec<Opcode>) -> Capabilities {
         Capabilities {
             opcodes,
-            register_calls: (0..calls.min(256)).map(RegisterOp).collect(),
-            queries: (0..queries.min(256)).map(QueryOp).collect(),
-            setup_flags: SetupFlags::from_bits_retain(answer.ring_setup_flags as u32),
-            enter_flags: EnterFlags::from_bits_retain(answer.enter_flags as u32),
-            sqe_flags: SqeFlags::from_bits_retain(answer.sqe_flags as u8),
-            features: Features::from_bits_retain(answer.feature_flags as u32),
+            register_calls: (0..known.register_opcodes.min(256)).map(RegisterOp).collect(),
+            queries: (0..known.query_opcodes.min(256)).map(QueryOp).collect(),
+            setup_flags: known.setup_flags,
+            enter_flags: known.enter_flags,
+            sqe_flags: known.sqe_flags,
+            features: known.features,
             asked: true,
         }
     }
@@ -136,26 +134,10 @@ impl Capabilities {
     }
 }
 
-/// What the kernel says of itself; `None` if it cannot be asked.
-fn query() -> Option<QueryOpcode> {
-    let mut answer = QueryOpcode::default();
-    let mut question = QueryHdr {
-        query_data: (&raw mut answer).expose_provenance() as u64,
-        query_op: QueryOp::OPCODES.0,
-        size: size_of::<QueryOpcode>() as u32,
-        ..QueryHdr::default()
-    };
-    let op = RegisterOp::REGISTER_QUERY.0;
-    // SAFETY: one question, whose answer has the room it says, both used during the call only. A query needs
-    // no ring.
-    unsafe { syscall::register(-1, op, &raw mut question, 0) }.ok()?;
-    (question.result == 0).then_some(answer)
-}
-
 /// The set-up flags that the kernel knows, at least of those in `interesting`; `None` if that cannot be told.
 pub(super) fn known_setup_flags(interesting: SetupFlags) -> Option<SetupFlags> {
-    if let Some(answer) = query() {
-        return Some(SetupFlags::from_bits_retain(answer.ring_setup_flags as u32));
+    if let Ok(known) = query_opcodes() {
+        return Some(known.setup_flags);
     }
     // If the plainest ring is refused as well, it is not for the flags.
     if !takes_setup_flag(SetupFlags::CLAMP) {
@@ -254,16 +236,9 @@ impl Ring {
     }
 }
 
-/// The operations of a probe.
+/// The operations of a probe. After a refusal none is known to exist.
 fn probed(ring: &Ring) -> Vec<Opcode> {
-    let mut probe = Box::<Probe>::default();
-    let Ok(fd) = ring.registrar() else { return Vec::new() };
-    // SAFETY: a zeroed `io_uring_probe` with room for 256 operations, used during the call only. A refusal
-    // leaves it zeroed: then no operation is known to exist.
-    let _ = unsafe { fd.register(RegisterOp::REGISTER_PROBE, &raw mut *probe, 256) };
-    let is_there =
-        |flags: u16| ProbeOpFlags::from_bits_retain(flags).contains(ProbeOpFlags::SUPPORTED);
-    probe.ops.iter().filter(|op| is_there(op.flags)).map(|op| Opcode(op.op)).collect()
+    ring.probe().map_or_else(|_| Vec::new(), |probe| probe.supported().collect())
 }
 
 /// The flags of submissions came with features, or before all kernels that we run on.
@@ -340,8 +315,16 @@ mod tests {
 
     #[test]
     fn an_operation_that_was_left_out_of_a_kernel_is_not_there_though_its_number_is() {
-        let answer = QueryOpcode { nr_request_opcodes: 3, ..QueryOpcode::default() };
-        let kernel = Capabilities::from_answer(&answer, vec![Opcode::NOP, Opcode::WRITEV]);
+        let known = KnownOpcodes {
+            request_opcodes: 3,
+            register_opcodes: 0,
+            query_opcodes: 0,
+            features: Features::empty(),
+            setup_flags: SetupFlags::empty(),
+            enter_flags: EnterFlags::empty(),
+            sqe_flags: SqeFlags::empty(),
+        };
+        let kernel = Capabilities::from_answer(&known, vec![Opcode::NOP, Opcode::WRITEV]);
         assert!(kernel.supports(Opcode::NOP) && kernel.supports(Opcode::WRITEV));
         assert!(!kernel.supports(Opcode::READV));
     }
