@@ -173,10 +173,10 @@ impl From<Entry> for Entry128 {
 /// [push contract](crate::ring#the-push-contract).
 ///
 /// ```
-/// use uring::ring::{Ring, Setup, Sqe};
+/// use uring::ring::{Setup, Sqe};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut ring = Setup::new(8).build_on(uring::sim::Sim::new(1).kernel())?;
+/// let mut ring = Setup::new(8).build()?;
 /// let first = Sqe::nop().user_data(1).link();
 /// let second = Sqe::nop().user_data(2);
 /// // SAFETY: nothing is lent.
