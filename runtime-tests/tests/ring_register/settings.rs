@@ -3,18 +3,57 @@
 use std::time::Duration;
 
 use uring::ring::{
-    Clock, CpuSet, NapiSettings, NapiTracking, RawSqe, RegisterOp, Setup, SqeFlags, WorkerLimits,
+    Clock, CpuSet, NapiSettings, NapiTracking, RawSqe, RegisterOp, Ring, Setup, SqeFlags,
+    WorkerLimits,
 };
 
 use crate::{errno, has, nop, ring, run};
 
+/// The number of this thread.
+fn own() -> libc::pid_t {
+    // SAFETY: no memory is involved.
+    unsafe { libc::gettid() }
+}
+
+/// The processors that a thread of this process may run on; proc_pid_status(5).
+fn allowed(thread: libc::pid_t) -> String {
+    let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status"));
+    let status = status.expect("a thread that is there");
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    list.expect("its processors").trim().to_owned()
+}
+
+/// The processors of a worker of this thread, which has none yet.
+fn of_a_new_worker(ring: &mut Ring) -> String {
+    assert_eq!(run(ring, RawSqe { flags: SqeFlags::ASYNC.bits(), ..nop() }), 0);
+    let tasks = std::fs::read_dir("/proc/self/task").expect("the threads of this process");
+    let mut threads = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
+    let worker = threads.find(|thread: &libc::pid_t| {
+        // A thread of another test may have ended meanwhile.
+        let name = std::fs::read_to_string(format!("/proc/self/task/{thread}/comm"));
+        name.is_ok_and(|name| name.trim() == format!("iou-wrk-{}", own()))
+    });
+    allowed(worker.expect("a worker, which stays for seconds"))
+}
+
 #[test]
-fn workers_are_bound_to_processors_and_unbound_at_the_drop() {
-    let Some(ring) = ring() else { return };
-    let bound = ring.bind_workers(&[0].into_iter().collect()).expect("bound");
-    drop(bound);
-    let bound = ring.bind_workers(&[0].into_iter().collect()).expect("bound again");
-    bound.unregister().expect("unbound by hand");
+fn a_worker_runs_on_the_processors_that_workers_are_bound_to() {
+    let Some(mut ring) = ring() else { return };
+    let last = (0..4096)
+        .rev()
+        .find(|cpu| CpuSet::of_thread().expect("the processors of this thread").contains(*cpu));
+    let last = last.expect("at least one");
+    let _bound = ring.bind_workers(&[last].into_iter().collect()).expect("bound");
+    assert_eq!(of_a_new_worker(&mut ring), last.to_string());
+}
+
+#[test]
+fn workers_are_unbound_at_the_drop_and_by_hand() {
+    let Some(mut ring) = ring() else { return };
+    let first = || [0].into_iter().collect();
+    drop(ring.bind_workers(&first()).expect("bound"));
+    ring.bind_workers(&first()).expect("bound again").unregister().expect("unbound by hand");
+    assert_eq!(of_a_new_worker(&mut ring), allowed(own()));
 }
 
 #[test]
