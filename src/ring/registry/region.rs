@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::{address, errno};
+use crate::ring::enter::MAX_WAIT;
 use crate::ring::{
     MemRegionRegFlags, RegWaitFlags, RegionFlags, RegisterOp, Ring, RingId, Signals,
 };
@@ -84,7 +85,7 @@ pub struct Region {
 /// The arguments of a wait. Linux 6.13.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitArgs {
-    /// How long to wait at most.
+    /// How long to wait at most; cut at a hundred years.
     pub limit: Option<Duration>,
     /// For how long to wait for all completions wanted, before fewer will do; in whole microseconds.
     pub min_wait: Duration,
@@ -187,11 +188,10 @@ impl Region {
             ..RegWait::default()
         };
         if let Some(limit) = wait.limit {
+            let limit = limit.min(MAX_WAIT);
             args.flags = RegWaitFlags::TS.bits();
-            args.ts = Timespec {
-                sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-                nsec: i64::from(limit.subsec_nanos()),
-            };
+            args.ts =
+                Timespec { sec: limit.as_secs() as i64, nsec: i64::from(limit.subsec_nanos()) };
         }
         if let Some(signals) = wait.blocking {
             *mask = signals;
