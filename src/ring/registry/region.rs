@@ -70,7 +70,7 @@ impl Memory {
 }
 
 /// A ring's region of shared memory. A ring has one in its life: dropping this unmaps our side, and the
-/// kernel's stays until the ring is gone. Linux 6.13.
+/// kernel's stays until the ring is gone; waits by its places go on, without their signals. Linux 6.13.
 ///
 /// With [`RegionSetup::wait_args`] it is a table of places of 64 bytes, in each of which the arguments of a
 /// wait are written once and used by many waits, without being copied at each.
@@ -210,5 +210,24 @@ impl Region {
         let offset_bytes = index.checked_mul(size_of::<RegWait>() as u32)?;
         let exists = index < self.wait_slots();
         exists.then_some(WaitSlot { offset_bytes, ring: self.ring, _region: PhantomData })
+    }
+}
+
+impl Drop for Region {
+    /// The kernel keeps the places, but what they point to goes now: nobody is to look there any more.
+    fn drop(&mut self) {
+        if !self.memory.is_ours() {
+            return;
+        }
+        let places = self.memory.start().cast::<RegWait>();
+        for index in 0..self.masks.len() {
+            // SAFETY: as in `set`; two words of a place, which the kernel reads at the start of a wait of this
+            // thread.
+            unsafe {
+                let place = places.add(index).as_ptr();
+                (&raw mut (*place).sigmask).write_volatile(0);
+                (&raw mut (*place).sigmask_sz).write_volatile(0);
+            }
+        }
     }
 }
