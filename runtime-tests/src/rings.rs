@@ -1,9 +1,11 @@
 //! What the tests of bare rings share.
 
 use std::io;
+use std::rc::Rc;
 
 use uring::ring::{
-    BigCqe, Capabilities, Cqe, Entry, Features, NopFlags, RawSqe, Ring, Setup, SetupFlags, Sqe,
+    BigCqe, BufRing, BufRingSetup, Capabilities, Cqe, Entry, Features, NopFlags, RawSqe,
+    RegisterOp, Ring, RingMemory, Setup, SetupError, SetupFlags, Sqe,
 };
 use uring::sim::Sim;
 
@@ -27,13 +29,59 @@ pub fn made(setup: &Setup) -> Option<Ring> {
         skipped("Miri has no io_uring");
         return None;
     }
-    match setup.build() {
-        Ok(ring) => Some(ring),
-        Err(error) if error.advice().contains("does not know") => {
+    or_skipped(setup.build())
+}
+
+/// As [`made`], in memory of the test's own.
+///
+/// # Panics
+///
+/// As [`made`].
+pub fn made_in(setup: &Setup, memory: &Rc<RingMemory>) -> Option<Ring> {
+    if cfg!(miri) {
+        skipped("Miri has no io_uring");
+        return None;
+    }
+    or_skipped(setup.build_in(memory))
+}
+
+/// What was made; `None`, with the reason said, where Linux is too old for it.
+///
+/// # Panics
+///
+/// When it cannot be made though Linux is new enough.
+pub fn or_skipped<T>(made: Result<T, SetupError>) -> Option<T> {
+    match made {
+        Ok(made) => Some(made),
+        // A kernel that can be asked what it knows is newer than the other reason.
+        Err(error)
+            if error.advice().contains("does not know")
+                || error.advice().contains("before Linux 6.14") && !kernel().asked() =>
+        {
             skipped(error.advice());
             None
         }
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// A group of provided buffers; `None`, with the reason said, where Linux has no rings of buffers of that kind.
+///
+/// # Panics
+///
+/// When it cannot be made though Linux has all kinds.
+pub fn group(ring: &Ring, setup: &BufRingSetup) -> Option<BufRing> {
+    match setup.build(ring) {
+        Ok(group) => Some(group),
+        // What tells of them came after all kinds of them, in Linux 6.8.
+        Err(error)
+            if error.raw_os_error() == Some(libc::EINVAL)
+                && !kernel().registers(RegisterOp::REGISTER_PBUF_STATUS) =>
+        {
+            skipped("Linux here lacks rings of buffers of this kind (5.19, in its memory 6.4)");
+            None
+        }
+        Err(error) => panic!("no group: {error}"),
     }
 }
 

@@ -3,11 +3,12 @@
 #![cfg(not(miri))] // It runs the compiler.
 
 use std::process::Command;
+use std::rc::Rc;
 
 use runtime_tests::skipped;
 use uring::op::{InFlight, Nop, PollMulti, Shots};
 use uring::task::{AbortHandle, JoinHandle};
-use uring::{Runtime, fd::Fd, fs::File, net, pool, time};
+use uring::{Runtime, fd::Fd, fs::File, net, pool, ring, time};
 
 /// The messages are worded by the compiler, and differ from one version to the next. After a change on purpose,
 /// `TRYBUILD=overwrite cargo test -p runtime-tests --test contracts` writes them anew, to be read before they
@@ -51,4 +52,22 @@ fn what_belongs_to_a_runtime_stays_on_its_thread() {
     <pool::BufPool as StaysOnItsThread<_>>::stays();
     <pool::Leased as StaysOnItsThread<_>>::stays();
     <time::Sleep as StaysOnItsThread<_>>::stays();
+}
+
+#[test]
+fn what_belongs_to_a_ring_stays_on_its_thread() {
+    <ring::Ring as StaysOnItsThread<_>>::stays();
+    <ring::Files as StaysOnItsThread<_>>::stays();
+    <ring::Buffers as StaysOnItsThread<_>>::stays();
+    <ring::Eventfd as StaysOnItsThread<_>>::stays();
+    <ring::Personality as StaysOnItsThread<_>>::stays();
+    <ring::WorkerAffinity as StaysOnItsThread<_>>::stays();
+    <ring::RegisteredRingFd as StaysOnItsThread<_>>::stays();
+    <ring::Region as StaysOnItsThread<_>>::stays();
+    <ring::ZcrxQueue as StaysOnItsThread<_>>::stays();
+    <ring::BufRing as StaysOnItsThread<_>>::stays();
+    <ring::ClassicBuffers as StaysOnItsThread<_>>::stays();
+    <ring::Lease as StaysOnItsThread<_>>::stays();
+    <ring::Leases as StaysOnItsThread<_>>::stays();
+    <Rc<ring::RingMemory> as StaysOnItsThread<_>>::stays();
 }

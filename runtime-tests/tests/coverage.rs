@@ -88,11 +88,53 @@ fn defines(text: &str, name: &str) -> bool {
     })
 }
 
+/// Whether a text defines a public function, a variant or a constant of a type's: there and nowhere else does the
+/// name count, as many types have a `new`.
+fn defines_of(text: &str, of: &str, name: &str) -> bool {
+    // `numbers! { Opcode: u8 { NOP = 0, "5.1"; } }` gives each type what every list of numbers has.
+    let is_list = |line: &str| line.trim_start().starts_with(&format!("{of}: u"));
+    if text.contains("numbers! {") && text.lines().any(is_list) {
+        return name == "ALL" || defines(text, name);
+    }
+    let is_home = text.lines().any(|line| {
+        let line = line.trim_start();
+        let begins = ["impl", "pub struct", "pub enum", "pub trait", "pub mod"];
+        // Some types have methods in common, which a macro writes: `common!(Sqe);`.
+        let by_macro = line.ends_with(&format!("!({of});"));
+        let head = line.split('{').next().unwrap_or(line);
+        let declares = begins.iter().any(|begin| head.starts_with(begin))
+            && head.match_indices(of).any(|(at, _)| is_word(head, at, of.len()));
+        declares || by_macro
+    });
+    let is_function = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let is_public = |kind: &str| {
+        let start = format!("pub {kind}{name}");
+        text.match_indices(&start).any(|(at, _)| is_word(text, at, start.len()))
+    };
+    is_home
+        && if is_function {
+            ["fn ", "const fn ", "unsafe fn "].into_iter().any(is_public)
+        } else {
+            defines(text, name)
+        }
+}
+
+/// Whether the library has an item of that path.
+fn has_item(library: &Sources, path: &str) -> bool {
+    let names: Vec<&str> = path.split("::").collect();
+    match names[..] {
+        [.., of, name] if of.starts_with(|c: char| c.is_ascii_uppercase()) => {
+            library.values().any(|text| text.contains(name) && defines_of(text, of, name))
+        }
+        _ => names.iter().all(|name| library.values().any(|text| defines(text, name))),
+    }
+}
+
 /// Whether a text has a function of that name which is a test.
 fn has_test(text: &str, name: &str) -> bool {
     text.match_indices(&format!("fn {name}(")).any(|(at, _)| {
         let block = &text[text[..at].rfind("\n\n").unwrap_or(0)..at];
-        block.contains("#[test]")
+        block.contains("#[test]") && !block.contains("#[ignore")
     })
 }
 
@@ -103,8 +145,7 @@ fn missing(row: &Row, library: &Sources, tests: &Sources) -> Vec<String> {
         cell.split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect()
     };
     for item in names(&row.rust) {
-        let mut path = item.split("::");
-        if !path.all(|name| library.values().any(|text| defines(text, name))) {
+        if !has_item(library, &item) {
             missing.push(format!("no item {item}"));
         }
     }
@@ -150,4 +191,55 @@ fn every_row_names_a_rust_item_and_a_test_that_exist_or_gives_a_reason() {
     let excused = rows.iter().filter(|row| row.is_incomplete()).count();
     println!("{} rows, {excused} have a reason in place of an item or a test", rows.len());
     assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+/// The bodies of all tests of a name in files of that name, each with its path.
+fn bodies<'a>(sources: &'a Sources, test: &str) -> Vec<(&'a Path, &'a str)> {
+    let (file, name) = test.rsplit_once("::").unwrap_or(("", test));
+    let of_file = sources.iter().filter(|(path, _)| path.with_extension("").ends_with(file));
+    of_file
+        .filter_map(|(path, text)| {
+            let start = text.find(&format!("fn {name}("))?;
+            let len = text[start..].find("\n}").unwrap_or(text.len() - start);
+            Some((path.as_path(), &text[start..start + len]))
+        })
+        .collect()
+}
+
+#[test]
+fn each_zig_test_has_a_twin_on_linux_and_one_in_the_simulation_or_a_row_that_says_why_not() {
+    let (mut library, mut tests) = (Sources::new(), Sources::new());
+    sources(&root().join("src"), &mut library);
+    sources(&root().join("runtime-tests/tests"), &mut tests);
+    let (mut simulated, mut findings) = (0, Vec::new());
+    for row in rows().iter().filter(|row| row.group == "Zig tests") {
+        let named = || row.test.split(", ");
+        let on_linux = named().any(|test| !bodies(&tests, test).is_empty());
+        let in_both = |(_, body): &(&Path, &str)| {
+            body.contains("everywhere(") || body.contains("Sim::new(") || body.contains("kernels(")
+        };
+        let on_sim = named().any(|test| {
+            let in_library = bodies(&library, test);
+            in_library
+                .iter()
+                .any(|(path, _)| path.components().any(|part| part.as_os_str() == "sim"))
+                || bodies(&tests, test).iter().any(in_both)
+        });
+        simulated += usize::from(on_sim);
+        let excused = row.reason.starts_with("not in the simulation: ");
+        if !on_linux || on_sim == excused {
+            findings.push(format!("{}: Linux {on_linux}, simulation {on_sim}", row.item));
+        }
+    }
+    println!("{simulated} of Zig's tests have a twin in the simulation");
+    assert!(findings.is_empty(), "{}", findings.join("\n"));
+}
+
+#[test]
+fn an_item_counts_where_it_belongs_and_nowhere_else() {
+    let text = "pub struct One;\n\nimpl One {\n    pub fn made(self) {}\n\n    fn hidden() {}\n}\n";
+    assert!(defines_of(text, "One", "made"));
+    assert!(!defines_of(text, "One", "hidden"), "nobody can call it");
+    assert!(!defines_of(text, "Other", "made"), "it is a method of another type");
+    assert!(!defines_of(text, "One", "self"), "a word is no item");
 }

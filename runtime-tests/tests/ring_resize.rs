@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 
-use runtime_tests::rings::{errno, kernel, made, nop, only, take, taken};
+use runtime_tests::rings::{errno, kernel, made, made_in, nop, only, take, taken};
 use runtime_tests::{pipe, skipped};
 use uring::ring::{Cqe, RegisterOp, Ring, RingMemory, Setup, SetupFlags, Sqe, Target};
 use uring::sim::Sim;
@@ -120,7 +120,7 @@ fn rings_that_cannot_be_resized_say_so_and_go_on() {
     assert_eq!(take(&mut plain, 1)[0].user_data(), 1);
     assert_eq!(errno(plain.resize(0, None)), libc::EINVAL);
     let memory = RingMemory::new(1 << 20).expect("memory");
-    if let Ok(mut lent) = Setup::new(8).build_in(&memory) {
+    if let Some(mut lent) = made_in(&Setup::new(8), &memory) {
         assert_eq!(errno(lent.resize(16, None)), libc::EINVAL);
         nop(&mut lent, 1);
         assert_eq!(take(&mut lent, 1)[0].user_data(), 1);

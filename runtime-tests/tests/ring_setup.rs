@@ -5,7 +5,7 @@ use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use runtime_tests::rings::{errno, everywhere, made, nop, only, take, taken};
+use runtime_tests::rings::{errno, everywhere, made, made_in, nop, only, or_skipped, take, taken};
 use runtime_tests::{descriptors, skipped};
 use uring::ring::{
     Capabilities, EnterFlags, Opcode, RegisterOp, RingMemory, Setup, SetupError, SetupFlags, Step,
@@ -160,10 +160,8 @@ fn a_disabled_ring_takes_nothing_yet() {
 fn several_rings_lie_in_one_memory_that_lives_until_the_last_is_gone() {
     let setup = Setup::new(8).cq_entries(32);
     let memory = RingMemory::new(2 * setup.memory_bytes()).expect("memory");
-    let (mut one, mut two) = match (setup.build_in(&memory), setup.build_in(&memory)) {
-        (Ok(one), Ok(two)) => (one, two),
-        (Err(error), _) | (_, Err(error)) => return skipped(error),
-    };
+    let Some(mut one) = made_in(&setup, &memory) else { return };
+    let mut two = setup.build_in(&memory).expect("room for a second");
     assert_eq!(memory.used_bytes(), memory.len_bytes());
     let error = setup.build_in(&memory).expect_err("no room for a third");
     assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
@@ -188,13 +186,9 @@ fn a_ring_of_every_size_and_shape_fits_the_memory_that_was_computed_for_it() {
         {
             let setup = Setup::new(1 << power).only(shape);
             let memory = RingMemory::new(setup.memory_bytes()).expect("memory");
-            match setup.build_in(&memory) {
-                Ok(mut ring) => {
-                    nop(&mut ring, 1);
-                    assert_eq!(take(&mut ring, 1)[0].user_data(), 1);
-                }
-                Err(error) => skipped(error),
-            }
+            let Some(mut ring) = made_in(&setup, &memory) else { continue };
+            nop(&mut ring, 1);
+            assert_eq!(take(&mut ring, 1)[0].user_data(), 1);
         }
     }
 }
@@ -205,13 +199,9 @@ fn a_ring_in_a_huge_page_works_as_any_other() {
         Ok(memory) => memory,
         Err(error) => return skipped(format!("there are no huge pages: {error}")),
     };
-    match Setup::new(4096).build_in(&memory) {
-        Ok(mut ring) => {
-            nop(&mut ring, 3);
-            assert_eq!(take(&mut ring, 1)[0].user_data(), 3);
-        }
-        Err(error) => skipped(error),
-    }
+    let Some(mut ring) = made_in(&Setup::new(4096), &memory) else { return };
+    nop(&mut ring, 3);
+    assert_eq!(take(&mut ring, 1)[0].user_data(), 3);
 }
 
 #[test]
@@ -229,8 +219,8 @@ fn no_byte_behind_the_memory_of_a_ring_is_touched() {
     }
     let memory = NonNull::slice_from_raw_parts(start, needed);
     // SAFETY: zeroed memory, which is leaked below, and no child is forked here.
-    match unsafe { setup.build_in_foreign(memory) } {
-        Ok((mut ring, used)) => {
+    match or_skipped(unsafe { setup.build_in_foreign(memory) }) {
+        Some((mut ring, used)) => {
             assert!(used <= needed);
             for round in 0..100 {
                 nop(&mut ring, round);
@@ -241,11 +231,8 @@ fn no_byte_behind_the_memory_of_a_ring_is_touched() {
             let guard = unsafe { std::slice::from_raw_parts(start.as_ptr().add(needed), page) };
             assert!(guard.iter().all(|byte| *byte == GUARD));
         }
-        Err(error) => {
-            skipped(error);
-            // SAFETY: allocated above with this layout, and no ring was made of it.
-            unsafe { dealloc(start.as_ptr(), layout) }
-        }
+        // SAFETY: allocated above with this layout, and no ring was made of it.
+        None => unsafe { dealloc(start.as_ptr(), layout) },
     }
 }
 
@@ -273,10 +260,7 @@ fn a_ring_without_a_descriptor_is_used_by_its_index_and_given_back() {
     for _ in 0..40 {
         let memory = RingMemory::new(setup.memory_bytes()).expect("memory");
         let before = descriptors();
-        let mut ring = match setup.build_in(&memory) {
-            Ok(ring) => ring,
-            Err(error) => return skipped(error),
-        };
+        let Some(mut ring) = made_in(&setup, &memory) else { return };
         assert!(ring.fd().is_none() && ring.registered());
         assert!(descriptors() <= before + 8, "other tests open some at the same time");
         nop(&mut ring, 5);

@@ -1,15 +1,26 @@
 //! Rings whose submissions a kernel thread takes.
 #![cfg(not(miri))]
 
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use runtime_tests::Watchdog;
+use runtime_tests::ring::{BareRing, on_a_ring_of};
 use runtime_tests::rings::{made, nop, take};
+use runtime_tests::{Watchdog, pipe};
 use uring::ring::{Cqe, EnterFlags, Link, Ring, Setup, SetupFlags, Sqe};
 
 /// A ring with a thread that sleeps after a millisecond.
 fn polled(entries: u32) -> Option<Ring> {
     made(&Setup::new(entries).cq_entries(4096).sqpoll(Duration::from_nanos(1)))
+}
+
+/// Runs a test on a ring whose submissions a thread takes.
+fn on_a_polled_ring(test: impl FnOnce(&mut BareRing)) {
+    let setup = Setup::new(8).sqpoll(Duration::from_millis(1));
+    if made(&setup).is_some() {
+        on_a_ring_of(&setup, test);
+    }
 }
 
 #[test]
@@ -80,4 +91,34 @@ fn the_thread_stays_on_a_processor_that_exists() {
     let error = error.expect_err("no such processor");
     assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
     assert!(error.advice().contains("processor"), "{error}");
+}
+
+#[test]
+fn an_empty_enter_has_nothing_to_say_while_the_thread_lives() {
+    let Some(mut ring) = polled(4) else { return };
+    for _ in 0..100 {
+        assert_eq!(ring.enter(0, 0, EnterFlags::GETEVENTS).expect("nothing to do"), 0);
+    }
+}
+
+#[test]
+fn bytes_are_sent_and_received_through_the_thread() {
+    on_a_polled_ring(|ring| {
+        let (near, far) = UnixStream::pair().expect("two sockets");
+        let mut came = [0; 5];
+        let receive = Sqe::recv(far.as_fd().into(), &mut came[..], 0);
+        let send = Sqe::send(near.as_fd().into(), b"hello", 0);
+        assert_eq!(ring.run_all([receive, send]), [5, 5]);
+        assert_eq!(&came, b"hello");
+    });
+}
+
+#[test]
+fn a_read_that_waits_is_cancelled_through_the_thread() {
+    on_a_polled_ring(|ring| {
+        let (reader, _writer) = pipe();
+        let mut byte = [0; 1];
+        let read = Sqe::read(reader.as_fd().into(), &mut byte[..], None);
+        assert_eq!(ring.run_all([read, Sqe::cancel(0)]), [-libc::ECANCELED, 0]);
+    });
 }

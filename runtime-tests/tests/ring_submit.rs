@@ -2,14 +2,14 @@
 #![cfg(not(miri))]
 
 use std::fs::File;
-use std::io::Write;
-use std::os::fd::AsFd;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd};
 
 use runtime_tests::rings::{errno, everywhere, has, made, nop, nop_with, only, take};
 use runtime_tests::{TempDir, pipe, skipped};
 use uring::ring::{
-    Cqe, EnterFlags, Entry, Features, Link, NopFlags, Opcode, PushError, RawSqe, Ring, Setup,
-    SetupFlags, Sqe, Target,
+    Cqe, EnterFlags, Entry, Features, Link, NopFlags, Opcode, PushError, RawSqe, RegisterOp, Ring,
+    Setup, SetupFlags, Sqe, Target,
 };
 use uring::sim::Sim;
 
@@ -204,5 +204,42 @@ fn a_refused_push_says_what_to_do_and_is_an_error_of_io_too() {
         assert!(error.to_string().contains(says), "{error}");
         let full = std::io::Error::from(error).kind() == std::io::ErrorKind::WouldBlock;
         assert_eq!(full, error == PushError::Full);
+    }
+}
+
+/// The errno of a system call that names no memory, on the descriptor of a ring.
+fn errno_of(number: libc::c_long, ring: &impl AsRawFd, first: u32) -> Option<i32> {
+    let none = std::ptr::null::<u8>();
+    // SAFETY: no memory is named.
+    let result = unsafe { libc::syscall(number, ring.as_raw_fd(), first, none, 0, none, 0) };
+    if result < 0 { io::Error::last_os_error().raw_os_error() } else { None }
+}
+
+#[test]
+fn the_kernel_refuses_another_thread_that_has_the_descriptor_of_a_ring_of_one_issuer() {
+    let Some(mut ring) = only(8, SetupFlags::SINGLE_ISSUER) else { return };
+    let fd = ring.fd().expect("a descriptor").try_clone_to_owned().expect("another one");
+    let other = std::thread::spawn(move || {
+        let enter = errno_of(libc::SYS_io_uring_enter, &fd, 1);
+        let op = RegisterOp::UNREGISTER_FILES.0;
+        (enter, errno_of(libc::SYS_io_uring_register, &fd, op))
+    });
+    let refused = other.join().expect("the other thread");
+    assert_eq!(refused, (Some(libc::EEXIST), Some(libc::EEXIST)));
+    nop(&mut ring, 1);
+    assert_eq!(take(&mut ring, 1)[0].user_data(), 1, "its own thread goes on");
+}
+
+#[test]
+fn what_was_never_registered_cannot_be_unregistered() {
+    let Some(ring) = only(8, SetupFlags::empty()) else { return };
+    let fd = ring.fd().expect("a descriptor");
+    // The types have no way to ask for it, so the kernel is asked by hand.
+    for op in [
+        RegisterOp::UNREGISTER_BUFFERS,
+        RegisterOp::UNREGISTER_FILES,
+        RegisterOp::UNREGISTER_EVENTFD,
+    ] {
+        assert_eq!(errno_of(libc::SYS_io_uring_register, &fd, op.0), Some(libc::ENXIO), "{op:?}");
     }
 }

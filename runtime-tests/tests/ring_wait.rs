@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use runtime_tests::rings::{errno, everywhere, has, made, nop, only, taken};
 use runtime_tests::{alarm, pipe, skipped};
-use uring::ring::{EnterFlags, Features, Ring, Setup, SetupFlags, Signals, Sqe, Target, WaitFor};
+use uring::ring::abi::Timespec;
+use uring::ring::{
+    EnterFlags, Features, Ring, Setup, SetupFlags, Signals, Sqe, Target, TimeoutFlags, WaitFor,
+};
 use uring::sim::Sim;
 
 const SHORT: Duration = Duration::from_millis(3);
@@ -81,11 +84,16 @@ fn a_limit_of_centuries_is_a_limit_that_does_not_end_a_wait_early() {
         return;
     }
     let Some(mut ring) = linux() else { return };
-    nop(&mut ring, 1);
+    // What is waited for comes during the wait.
+    let soon = Timespec { sec: 0, nsec: 2_000_000 };
+    let timer = |user_data| Sqe::timeout(&soon, TimeoutFlags::empty()).user_data(user_data);
+    // SAFETY: the time outlives the timer, which runs out below.
+    unsafe { ring.push(timer(1)) }.expect("room");
     ring.submit_and_wait(1, Some(Duration::MAX)).expect("one");
     assert_eq!(taken(&mut ring), [1]);
     if has(&ring, Features::MIN_TIMEOUT) {
-        nop(&mut ring, 2);
+        // SAFETY: as above.
+        unsafe { ring.push(timer(2)) }.expect("room");
         let wait = WaitFor::completions(1).until(Duration::MAX);
         ring.submit_and_wait_for(&wait).expect("one");
         assert_eq!(taken(&mut ring), [2]);

@@ -202,3 +202,34 @@ fn every_requirement_of_soundness_says_where_it_is_tested_or_why_not() {
         assert_eq!(places.contains(&"TSan"), under_tsan, "{number}: TSan");
     }
 }
+
+/// The public unsafe functions of a source, each with the type that it belongs to.
+fn unsafe_functions(source: &str) -> Vec<String> {
+    let (mut of, mut found) = (None, Vec::new());
+    for line in source.lines() {
+        if let Some(rest) = line.strip_prefix("impl") {
+            let name = rest.trim_start_matches("<'a>").trim();
+            of = name.split(|c: char| !c.is_alphanumeric()).next().map(str::to_owned);
+        }
+        if line == "}" {
+            of = None;
+        }
+        if let Some(rest) = line.trim().strip_prefix("pub unsafe fn ") {
+            let name = rest.split(['(', '<']).next().unwrap_or(rest);
+            found.push(of.as_ref().map_or(name.to_owned(), |of| format!("{of}::{name}")));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_unsafe_function_of_the_ring_layer_stands_on_its_page_about_safety() {
+    let page = fs::read_to_string(root().join("src/ring/mod.rs")).expect("the page");
+    let page = page.split("## The other unsafe functions").nth(1).expect("the table");
+    let named: BTreeSet<&str> = quoted(page.split("## ").next().unwrap_or(page)).collect();
+    let functions = unsafe_functions(&sources("src/ring"));
+    assert!(functions.len() > 20, "found {functions:?}");
+    for function in &functions {
+        assert!(named.contains(function.as_str()), "{function} is not on the page");
+    }
+}

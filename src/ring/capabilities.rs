@@ -5,10 +5,9 @@ use std::io;
 use std::ptr;
 
 use super::ladder::since;
-use super::{Ring, Setup, SetupError};
+use super::{KnownOpcodes, Ring, Setup, SetupError, query_opcodes};
 use crate::sys::abi::{
-    EnterFlags, Features, Opcode, Params, Probe, ProbeOpFlags, QueryHdr, QueryOp, QueryOpcode,
-    RegisterOp, SetupFlags, SqeFlags,
+    EnterFlags, Features, Opcode, Params, QueryOp, RegisterOp, SetupFlags, SqeFlags,
 };
 use crate::sys::syscall::{self, Argument, NewRing};
 
@@ -40,15 +39,16 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Asks the kernel (`IORING_REGISTER_QUERY`, Linux 6.18), or tries what it takes.
+    /// Asks the kernel (`IORING_REGISTER_QUERY`, Linux 6.18; for the operations `IORING_REGISTER_PROBE`, Linux
+    /// 5.6), or tries what it takes.
     ///
     /// # Errors
     ///
-    /// When no ring can be made to try on.
+    /// When no ring can be made to ask or to try on.
     pub fn of_kernel() -> Result<Capabilities, SetupError> {
-        match query() {
-            Some(answer) => Ok(Capabilities::from_answer(&answer)),
-            None => Capabilities::by_trial(),
+        match query_opcodes() {
+            Ok(known) => Ok(Capabilities::from_answer(&known, probed(&Setup::new(1).build()?))),
+            Err(_) => Capabilities::by_trial(),
         }
     }
 
@@ -78,17 +78,17 @@ impl Capabilities {
         })
     }
 
-    fn from_answer(answer: &QueryOpcode) -> Capabilities {
-        let (requests, calls) = (answer.nr_request_opcodes, answer.nr_register_opcodes);
-        let queries = answer.nr_query_opcodes;
+    /// An answer says how many numbers of operations there are, `opcodes` which of them were built in: a kernel
+    /// without sockets, futexes or epoll has their numbers all the same.
+    fn from_answer(known: &KnownOpcodes, opcodes: Vec<Opcode>) -> Capabilities {
         Capabilities {
-            opcodes: (0..=u8::MAX).map(Opcode).take(requests as usize).collect(),
-            register_calls: (0..calls.min(256)).map(RegisterOp).collect(),
-            queries: (0..queries.min(256)).map(QueryOp).collect(),
-            setup_flags: SetupFlags::from_bits_retain(answer.ring_setup_flags as u32),
-            enter_flags: EnterFlags::from_bits_retain(answer.enter_flags as u32),
-            sqe_flags: SqeFlags::from_bits_retain(answer.sqe_flags as u8),
-            features: Features::from_bits_retain(answer.feature_flags as u32),
+            opcodes,
+            register_calls: (0..known.register_opcodes.min(256)).map(RegisterOp).collect(),
+            queries: (0..known.query_opcodes.min(256)).map(QueryOp).collect(),
+            setup_flags: known.setup_flags,
+            enter_flags: known.enter_flags,
+            sqe_flags: known.sqe_flags,
+            features: known.features,
             asked: true,
         }
     }
@@ -134,26 +134,10 @@ impl Capabilities {
     }
 }
 
-/// What the kernel says of itself; `None` if it cannot be asked.
-fn query() -> Option<QueryOpcode> {
-    let mut answer = QueryOpcode::default();
-    let mut question = QueryHdr {
-        query_data: (&raw mut answer).expose_provenance() as u64,
-        query_op: QueryOp::OPCODES.0,
-        size: size_of::<QueryOpcode>() as u32,
-        ..QueryHdr::default()
-    };
-    let op = RegisterOp::REGISTER_QUERY.0;
-    // SAFETY: one question, whose answer has the room it says, both used during the call only. A query needs
-    // no ring.
-    unsafe { syscall::register(-1, op, &raw mut question, 0) }.ok()?;
-    (question.result == 0).then_some(answer)
-}
-
 /// The set-up flags that the kernel knows, at least of those in `interesting`; `None` if that cannot be told.
 pub(super) fn known_setup_flags(interesting: SetupFlags) -> Option<SetupFlags> {
-    if let Some(answer) = query() {
-        return Some(SetupFlags::from_bits_retain(answer.ring_setup_flags as u32));
+    if let Ok(known) = query_opcodes() {
+        return Some(known.setup_flags);
     }
     // If the plainest ring is refused as well, it is not for the flags.
     if !takes_setup_flag(SetupFlags::CLAMP) {
@@ -252,16 +236,9 @@ impl Ring {
     }
 }
 
-/// The operations of a probe.
+/// The operations of a probe. After a refusal none is known to exist.
 fn probed(ring: &Ring) -> Vec<Opcode> {
-    let mut probe = Box::<Probe>::default();
-    let Ok(fd) = ring.registrar() else { return Vec::new() };
-    // SAFETY: a zeroed `io_uring_probe` with room for 256 operations, used during the call only. A refusal
-    // leaves it zeroed: then no operation is known to exist.
-    let _ = unsafe { fd.register(RegisterOp::REGISTER_PROBE, &raw mut *probe, 256) };
-    let is_there =
-        |flags: u16| ProbeOpFlags::from_bits_retain(flags).contains(ProbeOpFlags::SUPPORTED);
-    probe.ops.iter().filter(|op| is_there(op.flags)).map(|op| Opcode(op.op)).collect()
+    ring.probe().map_or_else(|_| Vec::new(), |probe| probe.supported().collect())
 }
 
 /// The flags of submissions came with features, or before all kernels that we run on.
@@ -329,5 +306,26 @@ fn line(
         (true, _) => writeln!(f, "  yes  {name}"),
         (false, Some(since)) => writeln!(f, "  no   {name} (Linux {since})"),
         (false, None) => writeln!(f, "  no   {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_that_was_left_out_of_a_kernel_is_not_there_though_its_number_is() {
+        let known = KnownOpcodes {
+            request_opcodes: 3,
+            register_opcodes: 0,
+            query_opcodes: 0,
+            features: Features::empty(),
+            setup_flags: SetupFlags::empty(),
+            enter_flags: EnterFlags::empty(),
+            sqe_flags: SqeFlags::empty(),
+        };
+        let kernel = Capabilities::from_answer(&known, vec![Opcode::NOP, Opcode::WRITEV]);
+        assert!(kernel.supports(Opcode::NOP) && kernel.supports(Opcode::WRITEV));
+        assert!(!kernel.supports(Opcode::READV));
     }
 }

@@ -9,7 +9,7 @@ use crate::sys::syscall::Argument;
 
 /// The longest wait that is asked of the kernel: a hundred years. Old kernels add a longer one to their clock
 /// without looking whether it fits, and then do not wait at all.
-const MAX_WAIT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 const SIGSET_WORDS: usize = SIGSET_BYTES as usize / size_of::<u64>();
 

@@ -29,11 +29,15 @@
 //! | change the sizes | [`Ring::resize`] |
 //! | do what has no name here | [`Sqe::raw`], [`Ring::enter`], [`abi`] |
 //!
+//! Items name the first Linux that has them, as distributed by kernel.org. One that names none is as old as the
+//! type it belongs to, and otherwise in every Linux that a ring is made on: 5.11 and newer. Whether the Linux at
+//! hand has it is for [`Capabilities`] to say.
+//!
 //! # What is safe, and what is not
 //!
 //! Building a submission is safe: an [`Sqe<'a>`](Sqe) borrows what it points to. Pushing one is not, because
 //! the kernel goes on using that memory after the borrow has ended, and no borrow of Rust's lasts until a
-//! completion. So the functions that push are unsafe, and one contract is the whole of it.
+//! completion. So the functions that push are unsafe, and one contract is all that most programs need.
 //!
 //! ## The push contract
 //!
@@ -53,7 +57,18 @@
 //! | function | the caller promises |
 //! |---|---|
 //! | [`Ring::push`], [`Ring::push_chain`], [`Ring::push128`] | the push contract |
-//! | [`Sqe::raw`] | addresses and descriptors in it may be lent |
+//! | [`Sqe::raw`], [`MultiSqe::raw`], [`Sqe128::raw`] | addresses and descriptors in it may be lent |
+//! | [`Sqe::command`], [`MultiSqe::command`], [`Sqe128::command`] | what the driver does with memory is allowed |
+//! | [`Sqe::getsockopt_raw`], [`Sqe::setsockopt_raw`] | so is what an option with addresses in it does |
+//! | [`Sqe::madvise_raw`] | nobody relies on what the advice drops or makes unusable |
+//! | [`Sqe::provide_buffers`] | the memory is lent until each buffer was used or removed |
+//! | [`BufRing::take`], [`ClassicBuffers::take`] | the [take contract](provided#the-take-contract) |
+//! | [`ClassicBuffers::provided`], [`ClassicBuffers::removed`] | the completion is that of such a submission |
+//! | [`Sqe::msg_ring`], [`Sqe::msg_ring_fd`], [`send_message`] | nobody takes what it posts for the end of a request |
+//! | [`Sqe::poll_rename`], [`ZcrxSetup::events`] | the same |
+//! | [`Ring::register_files_tagged`], [`Files::update_tagged`] | the same, of the tags |
+//! | [`Ring::register_buffers_tagged`], [`Buffers::update_tagged`] | the same, of the tags |
+//! | [`ZcrxQueue::bytes`] | the piece is of that queue, and was not given back |
 //! | [`Setup::build_in_foreign`] | the memory is the ring's alone |
 //! | the traits [`Kernel`] and [`Registry`] | what completions and answers say is true |
 //!
@@ -66,7 +81,7 @@
 //!   means something else, or nothing, to another ring. Such things carry the [`RingId`] of theirs, the
 //!   submission takes it over, and [`Ring::push`] refuses it elsewhere: [`PushError::ForeignRing`].
 //! * *Threads.* A ring is `!Send`, so no other thread can call it; with `SINGLE_ISSUER` the kernel would
-//!   answer `EEXIST`. The same holds for all that is registered with it.
+//!   answer `EEXIST`. The same holds for all that is [registered](registry#threads) with it.
 //! * *Forked children.* The memory of a ring is kept out of them. Every function here finds that out by one
 //!   load and then does nothing: pushing fails with [`PushError::OtherProcess`], calls to the kernel with
 //!   `EEXIST`, queues look empty. A child may drop the ring, and make its own.
@@ -171,6 +186,10 @@ use queues::Queues;
 use crate::sys::abi::Params;
 
 /// An io_uring: a submission queue, a completion queue, and the kernel behind them. `io_uring(7)`.
+///
+/// Dropping it closes it, unless something that was registered with it is still there. What is queued and was not
+/// submitted is gone, and so are completions that were not copied out. The kernel cancels what is in flight in its
+/// own time, and uses what that was lent until then: see the [push contract](crate::ring#the-push-contract).
 #[derive(Debug)]
 pub struct Ring {
     id: RingId,

@@ -50,7 +50,7 @@ impl From<PushError> for io::Error {
     }
 }
 
-/// A submission of 128 bytes: for [`Ring::push128`].
+/// A submission of 128 bytes: for [`Ring::push128`]. Linux 5.19.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry128 {
     /// The submission as the kernel reads it.

@@ -202,7 +202,7 @@ impl Setup {
     /// How many bytes a ring needs of the memory that it is [made in](Setup::build_in), at most: whole
     /// pages, for sizes as the kernel would round them.
     pub fn memory_bytes(&self) -> usize {
-        let flags = self.rungs().first().map_or(self.wishes, |rung| rung.flags);
+        let flags = self.rungs(true).first().map_or(self.wishes, |rung| rung.flags);
         let (entries_bytes, rings_bytes) = self.lent_bytes(flags);
         entries_bytes + rings_bytes
     }
@@ -220,17 +220,19 @@ impl Setup {
         (sizes.entries.next_multiple_of(page), sizes.rings.next_multiple_of(page))
     }
 
-    /// The sets of flags to try.
-    fn rungs(&self) -> Vec<Rung> {
+    /// The sets of flags to try, for a ring in memory that is lent or in the kernel's own.
+    fn rungs(&self, lent: bool) -> Vec<Rung> {
+        let lent = if lent { SetupFlags::NO_MMAP } else { SetupFlags::empty() };
+        let wishes = self.wishes | lent;
         match self.only {
             Some(flags) => {
-                let mut flags = flags | self.wishes;
+                let mut flags = flags | wishes;
                 flags.set(SetupFlags::CQSIZE, self.cq_entries.is_some());
                 vec![Rung { flags, first_kernel: since(flags) }]
             }
             None => {
                 let ladder = LADDER[self.first_rung..].iter();
-                ladder.map(|rung| with_wishes(*rung, self.wishes)).collect()
+                ladder.map(|rung| with_wishes(*rung, wishes)).collect()
             }
         }
     }
@@ -238,10 +240,7 @@ impl Setup {
     fn build_at(&self, lent: Option<Lent<'_>>) -> Result<(Ring, usize), SetupError> {
         let mut refused = Vec::new();
         let mut last = None;
-        for mut rung in self.rungs() {
-            if lent.is_some() {
-                rung.flags |= SetupFlags::NO_MMAP;
-            }
+        for rung in self.rungs(lent.is_some()) {
             let mut params = self.params(rung.flags);
             let asked =
                 Asked { flags: rung.flags, entries: self.entries, cq_entries: params.cq_entries };
@@ -465,5 +464,15 @@ mod tests {
         assert_eq!(asked(Duration::from_micros(1000)), 1);
         assert_eq!(asked(Duration::from_micros(1001)), 2);
         assert_eq!(asked(Duration::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn a_ring_in_lent_memory_says_which_kernel_takes_that_too() {
+        let kernels = |lent| Setup::new(1).rungs(lent).into_iter().map(|rung| rung.first_kernel);
+        assert_eq!(
+            kernels(false).collect::<Vec<_>>(),
+            ["6.6", "6.1", "6.0", "5.19", "5.18", "5.11"]
+        );
+        assert_eq!(kernels(true).collect::<Vec<_>>(), ["6.6", "6.5", "6.5", "6.5", "6.5", "6.5"]);
     }
 }

@@ -11,6 +11,10 @@ use std::slice;
 
 use super::mapping::{self, Mapping};
 
+/// The size of a huge page on most machines. On others the advice may be given for less than one, which does no
+/// harm.
+const HUGE_PAGE_BYTES: usize = 2 << 20;
+
 /// Anonymous memory, aligned to a page and zeroed, kept out of forked children.
 #[derive(Debug)]
 pub(crate) struct Pages(Mapping);
@@ -25,6 +29,17 @@ impl Pages {
     pub(crate) fn whole(len_bytes: usize) -> io::Result<Pages> {
         let whole = len_bytes.checked_next_multiple_of(mapping::page_bytes());
         Pages::new(whole.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?)
+    }
+
+    /// Asks for huge pages, before the first touch, where there is room for one (`MADV_HUGEPAGE`, `madvise(2)`).
+    /// A kernel without them, or with none left, gives ordinary ones.
+    pub(crate) fn prefer_huge(&self) {
+        if self.len_bytes() >= HUGE_PAGE_BYTES {
+            // SAFETY: the range is the mapping of this value; the advice changes nothing in it.
+            unsafe {
+                libc::madvise(self.start().as_ptr().cast(), self.len_bytes(), libc::MADV_HUGEPAGE)
+            };
+        }
     }
 
     /// The first byte.

@@ -5,24 +5,13 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use runtime_tests::ring::on_a_ring;
-use runtime_tests::rings::take;
+use runtime_tests::rings::{group, made_in, take};
 use runtime_tests::{Watchdog, pipe, skipped};
 use uring::ring::{
-    BufRing, BufRingSetup, Cqe, Features, MsgRooms, MultiSqe, RecvMsgOut, Ring, RingMemory, Setup,
-    Sqe,
+    BufRingSetup, Cqe, Features, MsgRooms, MultiSqe, RecvMsgOut, RingMemory, Setup, Sqe,
 };
 
 use super::{on, pair, poke};
-
-fn group(ring: &Ring, setup: &BufRingSetup) -> Option<BufRing> {
-    match setup.build(ring) {
-        Ok(buffers) => Some(buffers),
-        Err(error) => {
-            skipped(format!("Linux here has no such ring of buffers: {error}"));
-            None
-        }
-    }
-}
 
 #[test]
 fn a_limited_multishot_receive_ends_after_so_many_bytes() {
@@ -57,10 +46,7 @@ fn a_buffer_ring_of_the_kernels_works_on_a_ring_in_memory_of_ours() {
     let _watchdog = Watchdog::new(Duration::from_secs(60));
     let setup = Setup::new(8);
     let memory = RingMemory::new(setup.memory_bytes()).expect("memory");
-    let mut ring = match setup.build_in(&memory) {
-        Ok(ring) => ring,
-        Err(error) => return skipped(error),
-    };
+    let Some(mut ring) = made_in(&setup, &memory) else { return };
     let (reader, writer) = pipe();
     let Some(buffers) = group(&ring, &BufRingSetup::new(4, 16).kernel_memory()) else { return };
     for _ in 0..10 {

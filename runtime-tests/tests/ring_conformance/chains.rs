@@ -7,9 +7,10 @@ use std::os::fd::AsFd;
 use runtime_tests::ring::on_a_ring;
 use runtime_tests::rings::{has, nop, only, take};
 use runtime_tests::{TempDir, pipe, skipped};
+use uring::ring::abi::Timespec;
 use uring::ring::{
     Entry, Features, Link, MultiSqe, RawSqe, Ring, Setup, SetupFlags, Signals, Sqe, SyncCancel,
-    Target, WaitFor,
+    Target, TimeoutFlags, WaitFor,
 };
 
 use super::{IN, poke};
@@ -180,4 +181,53 @@ fn a_wait_for_two_does_not_return_with_one() {
     assert_eq!(ring.ready(), 2);
     assert_eq!(results(&mut ring, 2).len(), 2);
     writer.join().expect("a thread").expect("a byte");
+}
+
+#[test]
+fn a_timeout_in_the_middle_of_a_chain_ends_what_is_behind_it_too() {
+    let (reader, _writer) = pipe();
+    let soon = Timespec { sec: 0, nsec: 2_000_000 };
+    on_a_ring(|ring| {
+        let mut byte = [0; 1];
+        let ends = ring.run_all([
+            Sqe::nop().link(),
+            Sqe::read(Target::from(reader.as_fd()), &mut byte[..], None).link(),
+            Sqe::link_timeout(&soon, TimeoutFlags::empty()).link(),
+            Sqe::nop(),
+        ]);
+        assert!([-libc::ECANCELED, -libc::EINTR].contains(&ends[1]), "{ends:?}");
+        assert_eq!([ends[0], ends[2], ends[3]], [0, -libc::ETIME, -libc::ECANCELED]);
+    });
+}
+
+#[test]
+fn a_chain_goes_on_behind_a_timeout_that_was_not_needed() {
+    let never = Timespec { sec: 1 << 30, nsec: 0 };
+    on_a_ring(|ring| {
+        let ends = ring.run_all([
+            Sqe::nop().link(),
+            Sqe::nop().link(),
+            Sqe::link_timeout(&never, TimeoutFlags::empty()).link(),
+            Sqe::nop(),
+        ]);
+        assert_eq!(ends, [0, 0, -libc::ECANCELED, 0]);
+    });
+}
+
+#[test]
+fn a_hidden_success_does_not_hide_the_timeout_that_was_not_needed() {
+    let never = Timespec { sec: 1 << 30, nsec: 0 };
+    let Some(mut ring) = only(8, NONE) else { return };
+    if !has(&ring, Features::CQE_SKIP) {
+        return;
+    }
+    let timeout = Sqe::link_timeout(&never, TimeoutFlags::empty()).user_data(2);
+    for entry in [Sqe::nop().user_data(1).link().skip_success(), timeout, Sqe::nop().user_data(3)] {
+        // SAFETY: the time outlives all, whose ends are taken below.
+        unsafe { ring.push(entry) }.expect("room");
+    }
+    let mut ends = results(&mut ring, 2);
+    ends.sort_unstable();
+    assert_eq!(ends, [(2, -libc::ECANCELED), (3, 0)]);
+    assert_eq!(ring.ready(), 0);
 }

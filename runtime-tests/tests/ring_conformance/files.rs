@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use runtime_tests::TempDir;
-use runtime_tests::ring::{on_a_ring, on_a_ring_of};
-use runtime_tests::rings::made;
-use uring::ring::{At, Install, Setup, SetupFlags, Sqe, Target};
+use runtime_tests::ring::{BareRing, on_a_ring, on_a_ring_of};
+use runtime_tests::rings::{in_a_child, made, take};
+use runtime_tests::{TempDir, skipped};
+use uring::ring::{At, Buffers, Install, Setup, SetupFlags, Sqe, Target};
 
 use super::{on, pair};
 
@@ -169,5 +169,135 @@ fn a_pipe_that_does_not_block_is_waited_for_all_the_same() {
         assert_eq!(ring.ring().ready(), 0);
         super::poke(&writer);
         assert_eq!(ring.next_sorted(1), [(1, 1)]);
+    });
+}
+
+const HUGE: usize = 2 << 20;
+
+/// Whether the memory around an address lies in huge pages, at least a part of it; proc_pid_smaps(5).
+fn lies_in_huge_pages(address: usize) -> bool {
+    let maps = std::fs::read_to_string("/proc/self/smaps").expect("the mappings of this process");
+    let mut lines = maps.lines().skip_while(|line| {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        let range = range.and_then(|(start, end)| Some(number(start)?..number(end)?));
+        !range.is_some_and(|range| range.contains(&address))
+    });
+    let huge = lines.find_map(|line| line.strip_prefix("AnonHugePages:"));
+    huge.is_some_and(|size| !size.trim().starts_with("0 "))
+}
+
+/// Reads the front of `file` to a part of the only buffer, which is to change there and nowhere else.
+fn read_to_a_part(
+    ring: &mut BareRing,
+    buffers: &mut Buffers,
+    file: &File,
+    bytes: &[u8],
+    start: usize,
+) {
+    buffers.bytes_mut(0).expect("the buffer").fill(0);
+    let part = buffers.part_mut(0).and_then(|all| all.slice(start..start + bytes.len()));
+    let read = Sqe::read_fixed(on(file), part.expect("a part of it"), Some(0));
+    assert_eq!(ring.run(read), bytes.len() as i32, "to byte {start}");
+    let all = buffers.bytes(0).expect("the buffer");
+    let (before, rest) = all.split_at(start);
+    let (read, behind) = rest.split_at(bytes.len());
+    assert!(read == bytes, "{} bytes from byte {start} on", bytes.len());
+    let zeros = vec![0; all.len()];
+    assert!(before == &zeros[..before.len()] && behind == &zeros[..behind.len()], "{start}");
+}
+
+#[test]
+fn a_buffer_in_huge_pages_is_read_to_across_their_borders_and_no_byte_beside_it() {
+    const LEN: usize = 3 * HUGE + 4096;
+    let dir = TempDir::new();
+    let path = dir.path().join("bytes");
+    let bytes: Vec<u8> = (0..5 * 4096).map(|at| (at % 251) as u8 + 1).collect();
+    std::fs::write(&path, &bytes).expect("a file");
+    let file = File::open(&path).expect("the file");
+    on_a_ring(|ring| {
+        let mut buffers = ring.ring().register_buffers(&[LEN]).expect("a buffer");
+        let address = buffers.bytes(0).expect("the buffer").as_ptr().addr();
+        if !lies_in_huge_pages(address) {
+            return skipped("the kernel has given no huge pages");
+        }
+        // One border of huge pages lies in each piece of their size, wherever the buffer starts.
+        let border = address.next_multiple_of(HUGE) - address;
+        for start in [0, border + 4095, border + HUGE - 8192, border + HUGE - 1, LEN - bytes.len()]
+        {
+            for len in [1, 4097, bytes.len()] {
+                read_to_a_part(ring, &mut buffers, &file, &bytes[..len], start);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_disk_reads_to_a_buffer_in_huge_pages_across_their_borders() {
+    let dir = TempDir::new();
+    let path = dir.path().join("bytes");
+    let bytes: Vec<u8> = (0..4 * 4096).map(|at| (at % 251) as u8 + 1).collect();
+    std::fs::write(&path, &bytes).expect("a file");
+    let direct = File::options().read(true).custom_flags(libc::O_DIRECT).open(&path);
+    let file = match direct {
+        Ok(file) => file,
+        Err(error) => return skipped(format!("no direct reads in this directory: {error}")),
+    };
+    on_a_ring(|ring| {
+        let mut buffers = ring.ring().register_buffers(&[3 * HUGE]).expect("a buffer");
+        let address = buffers.bytes(0).expect("the buffer").as_ptr().addr();
+        if !lies_in_huge_pages(address) {
+            return skipped("the kernel has given no huge pages");
+        }
+        let border = address.next_multiple_of(HUGE) - address;
+        for start in [0, 4096, border + HUGE - 8192, border + HUGE - 4096, border + HUGE] {
+            read_to_a_part(ring, &mut buffers, &file, &bytes, start);
+        }
+    });
+}
+
+#[test]
+fn a_write_beyond_the_limit_of_a_files_size_is_refused() {
+    const LIMIT: u64 = 1 << 16;
+    if made(&Setup::new(4)).is_none() {
+        return;
+    }
+    let dir = TempDir::new();
+    let file = File::create(dir.path().join("limited")).expect("a file");
+    let limits = libc::rlimit { rlim_cur: LIMIT, rlim_max: LIMIT };
+    // The limit is that of a process.
+    assert!(in_a_child(|| {
+        // SAFETY: an ignored signal calls nobody, and the limits are read during the call.
+        let limited = unsafe {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limits)
+        };
+        let Ok(mut ring) = Setup::new(4).build() else { return false };
+        let mut write = |sqe: Sqe<'static>| {
+            // SAFETY: the bytes are static, and the file outlives the write, which is taken here.
+            unsafe { ring.push(sqe) }.is_ok().then(|| take(&mut ring, 1)[0].raw_result())
+        };
+        // SAFETY: the file outlives both writes.
+        let target =
+            || unsafe { Target::Fd(std::os::fd::BorrowedFd::borrow_raw(file.as_raw_fd())) };
+        let beyond = || Sqe::write(target(), b"beyond", Some(LIMIT));
+        limited == 0
+            && write(beyond()) == Some(-libc::EFBIG)
+            && write(beyond().asynchronous()) == Some(-libc::EFBIG)
+    }));
+}
+
+#[test]
+fn a_name_that_is_taken_becomes_no_symbolic_link() {
+    let dir = TempDir::new();
+    let taken = dir.path().join("taken");
+    std::fs::write(&taken, b"a file").expect("a file");
+    let name = c_path(&taken);
+    on_a_ring(|ring| {
+        if ring.lacks(uring::ring::Opcode::SYMLINKAT) {
+            return;
+        }
+        assert_eq!(ring.run(Sqe::symlink_at(c"elsewhere", CWD, &name)), -libc::EEXIST);
+        assert_eq!(std::fs::read(&taken).expect("it is still a file"), b"a file");
     });
 }

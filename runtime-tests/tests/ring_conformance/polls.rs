@@ -176,3 +176,23 @@ fn a_read_of_an_eventfd_is_short_and_done() {
         assert_eq!(ring.run(small), -libc::EINVAL);
     });
 }
+
+#[test]
+fn a_poll_of_a_ring_that_is_not_enabled_yet_hears_of_what_it_does_later() {
+    let deferred = SetupFlags::SINGLE_ISSUER | SetupFlags::DEFER_TASKRUN;
+    let Some(mut other) = only(4, deferred | SetupFlags::R_DISABLED) else { return };
+    let fd = other.fd().expect("a descriptor").try_clone_to_owned().expect("another one");
+    assert_eq!(poll2(&fd, IN, 0) & i32::from(libc::POLLIN), 0);
+    on_a_ring(|ring| {
+        // SAFETY: the descriptor outlives the poll, which is taken below.
+        unsafe { ring.start(Sqe::poll(on(&fd), IN).user_data(1)) };
+        ring.submit();
+        assert_eq!(ring.ring().ready(), 0);
+        other.enable().expect("it is disabled");
+        nop(&mut other, 2);
+        other.submit().expect("a nop");
+        let found = ring.next_cqe();
+        assert!(found.raw_result() & i32::from(libc::POLLIN) != 0, "{found:?}");
+        assert_eq!(take(&mut other, 1)[0].user_data(), 2);
+    });
+}

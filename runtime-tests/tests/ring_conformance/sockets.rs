@@ -1,14 +1,16 @@
 //! Sockets: connections, waiting for all bytes, not waiting at all.
 
-use std::io::{IoSlice, IoSliceMut, Write};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 
-use runtime_tests::ring::on_a_ring;
+use runtime_tests::ring::{BareRing, on_a_ring};
 use runtime_tests::skipped;
 use uring::ring::abi::Timespec;
-use uring::ring::{Features, MultiSqe, RwFlags, Sqe, TimeoutFlags};
+use uring::ring::{
+    BufIndex, Features, MsgHeader, MultiSqe, Opcode, RawSqe, RwFlags, Sqe, TimeoutFlags,
+};
 
 use super::{on, pair};
 
@@ -218,5 +220,65 @@ fn connections_come_and_go_under_one_accept() {
         // SAFETY: lends nothing.
         unsafe { ring.start(Sqe::cancel(1).user_data(2)) };
         assert_eq!(ring.next_sorted(2), [(1, -libc::ECANCELED), (2, 0)]);
+    });
+}
+
+/// The result of a zero-copy send, whose notification is awaited.
+fn sent(ring: &mut BareRing, sqe: Sqe<'_>) -> i32 {
+    let cqe = ring.complete(sqe);
+    assert!(!cqe.notification(), "the result comes first");
+    cqe.raw_result()
+}
+
+/// Two ends of a connection over the loopback.
+fn connection() -> (TcpStream, TcpStream) {
+    let listener = listener();
+    let client = TcpStream::connect(listener.local_addr().expect("its address"));
+    (client.expect("a client"), listener.accept().expect("its connection").0)
+}
+
+#[test]
+fn slices_of_a_registered_buffer_are_sent_without_a_copy_and_others_are_not() {
+    on_a_ring(|ring| {
+        if ring.lacks(Opcode::SENDMSG_ZC) {
+            return;
+        }
+        let (client, mut server) = connection();
+        let (mut header, id) = (MsgHeader::new(), ring.ring().id());
+        let mut buffers = ring.ring().register_buffers(&[4096, 4096]).expect("buffers");
+        let bytes = buffers.bytes_mut(0).expect("a buffer");
+        bytes[..4].copy_from_slice(b"head");
+        bytes[3000..3004].copy_from_slice(b"tail");
+        let all = buffers.bytes(0).expect("a buffer");
+        let slices = [IoSlice::new(&all[..4]), IoSlice::new(&all[3000..3004])];
+        let of = |index| BufIndex::new(id, index);
+        let send = Sqe::send_msg_zc_fixed(on(&client), &mut header, None, of(0), &slices, 0);
+        match sent(ring, send) {
+            errno if errno == -libc::EINVAL => {
+                return skipped("Linux here lacks it of messages (6.15)");
+            }
+            result => assert_eq!(result, 8),
+        }
+        let mut came = [0; 8];
+        server.read_exact(&mut came).expect("both");
+        assert_eq!(&came, b"headtail");
+        let other = Sqe::send_msg_zc_fixed(on(&client), &mut header, None, of(1), &slices, 0);
+        assert_eq!(sent(ring, other), -libc::EFAULT);
+    });
+}
+
+#[test]
+fn memory_that_cannot_be_read_is_not_sent_without_a_copy() {
+    on_a_ring(|ring| {
+        if ring.lacks(Opcode::SEND_ZC) {
+            return;
+        }
+        let (client, _server) = connection();
+        let opcode = Opcode::SEND_ZC.0;
+        // Nothing is mapped in the first page of any process (`vm.mmap_min_addr`).
+        let raw =
+            RawSqe { opcode, fd: client.as_raw_fd(), addr: 16, len: 100, ..RawSqe::default() };
+        // SAFETY: there is no memory at that address, which the kernel finds out.
+        assert_eq!(sent(ring, unsafe { Sqe::raw(raw) }), -libc::EFAULT);
     });
 }

@@ -1,14 +1,13 @@
 //! What the tests of provided buffers share: requests made by hand, and completions one at a time.
 
 // Each test binary uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use uring::ring::{
-    BufGroup, BufRing, BufRingSetup, Cqe, Entry, Lease, Opcode, RawSqe, RecvSendFlags, Ring, Setup,
-    SqeFlags,
+    BufGroup, BufRing, Cqe, Entry, Lease, Opcode, RawSqe, RecvSendFlags, Ring, Setup, SqeFlags,
 };
 
 /// Longer than anything here takes; a test that waits so long has failed.
@@ -23,17 +22,7 @@ pub(crate) fn skip(what: &str) {
     println!("skipped, because Linux here lacks {what}");
 }
 
-/// A group, or none where the kernel has no buffer rings.
-pub(crate) fn group(ring: &Ring, setup: &BufRingSetup) -> Option<BufRing> {
-    match setup.build(ring) {
-        Ok(group) => Some(group),
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            skip("IORING_REGISTER_PBUF_RING of this kind (5.19, in its memory 6.4)");
-            None
-        }
-        Err(error) => panic!("no group: {error}"),
-    }
-}
+pub(crate) use runtime_tests::rings::group;
 
 /// A request that selects a buffer of `group`.
 pub(crate) fn select(opcode: Opcode, fd: &impl AsFd, group: BufGroup) -> RawSqe {

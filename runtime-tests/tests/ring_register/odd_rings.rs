@@ -2,26 +2,17 @@
 
 use std::os::fd::AsFd;
 
-use runtime_tests::{alarm, skipped};
+use runtime_tests::alarm;
+use runtime_tests::rings::made_in;
 use uring::ring::{RegionSetup, Ring, RingMemory, Setup, SetupFlags};
 
 use crate::{errno, read_slot, ring, zeros};
 
 /// A ring that is an index in this thread's table, and no descriptor.
 fn ring_without_descriptor() -> Option<Ring> {
-    if cfg!(miri) {
-        skipped("Miri has no io_uring");
-        return None;
-    }
     let setup = Setup::new(8).require(SetupFlags::REGISTERED_FD_ONLY);
     let memory = RingMemory::new(setup.memory_bytes()).expect("memory");
-    match setup.build_in(&memory) {
-        Ok(ring) => Some(ring),
-        Err(error) => {
-            skipped(format!("Linux here lacks REGISTERED_FD_ONLY: {error}"));
-            None
-        }
-    }
+    made_in(&setup, &memory)
 }
 
 #[test]

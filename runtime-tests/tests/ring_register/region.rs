@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use uring::ring::{RegionSetup, RegisterOp, Ring, Signals, WaitArgs, WaitFor, WaitSlot};
+use runtime_tests::alarm;
+use uring::ring::abi::Timespec;
+use uring::ring::{
+    RegionSetup, RegisterOp, Ring, Signals, Sqe, TimeoutFlags, WaitArgs, WaitFor, WaitSlot,
+};
 
 use crate::{disabled_ring, errno, has, ring};
 
@@ -90,4 +94,51 @@ fn a_region_may_go_before_its_ring() {
     region.set(0, &soon).expect("a place");
     drop(region);
     assert_eq!(wait(&mut ring, 0), 0, "the kernel keeps its pages");
+}
+
+#[test]
+fn a_limit_of_centuries_in_a_place_does_not_end_a_wait_early() {
+    if !has_regions() || alarm::ends_waits() {
+        return;
+    }
+    let Some(mut ring) = disabled_ring() else { return };
+    let mut region = ring.register_region(RegionSetup::user(4096).wait_args()).expect("a region");
+    ring.enable().expect("enabled");
+    let for_ever = WaitArgs { limit: Some(Duration::MAX), ..WaitArgs::default() };
+    let place = region.set(0, &for_ever).expect("a place").offset_bytes();
+    // What is waited for comes during the wait.
+    let soon = Timespec { sec: 0, nsec: 2_000_000 };
+    let timer = Sqe::timeout(&soon, TimeoutFlags::empty());
+    // SAFETY: the time outlives the timer, which runs out below.
+    unsafe { ring.push(timer) }.expect("room");
+    let wait = WaitFor::completions(1).registered(place);
+    ring.submit_and_wait_for(&wait).expect("the timer");
+    assert_eq!(ring.ready(), 1);
+}
+
+#[test]
+fn a_place_whose_region_is_gone_says_nothing_of_signals() {
+    if !has_regions() || alarm::ends_waits() {
+        return;
+    }
+    let Some(mut ring) = disabled_ring() else { return };
+    let mut region = ring.register_region(RegionSetup::user(4096).wait_args()).expect("a region");
+    ring.enable().expect("enabled");
+    let blocking = Some(Signals::none());
+    let through =
+        WaitArgs { limit: Some(Duration::from_millis(1)), blocking, ..Default::default() };
+    let place = region.set(5, &through).expect("a place").offset_bytes();
+    // A signal that waits for this thread to let it through, and that nothing happens for by default.
+    // SAFETY: a set of signals of ours, used during the calls.
+    unsafe {
+        let mut set = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigaddset(&mut set, libc::SIGURG);
+        assert_eq!(libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()), 0);
+        assert_eq!(libc::raise(libc::SIGURG), 0);
+    }
+    assert_eq!(wait(&mut ring, place), libc::EINTR, "the place lets it through");
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::raise(libc::SIGURG) }, 0);
+    drop(region);
+    assert_eq!(wait(&mut ring, place), 0, "the thread's own mask holds");
 }

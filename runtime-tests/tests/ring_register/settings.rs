@@ -2,29 +2,79 @@
 
 use std::time::Duration;
 
-use runtime_tests::skipped;
-use uring::ring::{Clock, CpuSet, NapiSettings, NapiTracking, RegisterOp, Setup, WorkerLimits};
+use uring::ring::{
+    Clock, CpuSet, NapiSettings, NapiTracking, RawSqe, RegisterOp, Ring, Setup, SqeFlags,
+    WorkerLimits,
+};
 
-use crate::{errno, has, ring};
+use crate::{errno, has, nop, ring, run};
 
-#[test]
-fn workers_are_bound_to_processors_and_unbound_at_the_drop() {
-    let Some(ring) = ring() else { return };
-    let bound = ring.bind_workers(&[0].into_iter().collect()).expect("bound");
-    drop(bound);
-    let bound = ring.bind_workers(&[0].into_iter().collect()).expect("bound again");
-    bound.unregister().expect("unbound by hand");
+/// The number of this thread.
+fn own() -> libc::pid_t {
+    // SAFETY: no memory is involved.
+    unsafe { libc::gettid() }
+}
+
+/// The processors that a thread of this process may run on; proc_pid_status(5).
+fn allowed(thread: libc::pid_t) -> String {
+    let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status"));
+    let status = status.expect("a thread that is there");
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    list.expect("its processors").trim().to_owned()
+}
+
+/// The processors of a worker of this thread, which has none yet.
+fn of_a_new_worker(ring: &mut Ring) -> String {
+    assert_eq!(run(ring, RawSqe { flags: SqeFlags::ASYNC.bits(), ..nop() }), 0);
+    let tasks = std::fs::read_dir("/proc/self/task").expect("the threads of this process");
+    let mut threads = tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok());
+    let worker = threads.find(|thread: &libc::pid_t| {
+        // A thread of another test may have ended meanwhile.
+        let name = std::fs::read_to_string(format!("/proc/self/task/{thread}/comm"));
+        name.is_ok_and(|name| name.trim() == format!("iou-wrk-{}", own()))
+    });
+    allowed(worker.expect("a worker, which stays for seconds"))
 }
 
 #[test]
-fn workers_are_not_bound_to_processors_that_there_are_not() {
-    let Some(ring) = ring() else { return };
-    // The kernel looks at as many as it was built for, 8,192 at most; some of those are not there.
+fn a_worker_runs_on_the_processors_that_workers_are_bound_to() {
+    let Some(mut ring) = ring() else { return };
+    let last = (0..4096)
+        .rev()
+        .find(|cpu| CpuSet::of_thread().expect("the processors of this thread").contains(*cpu));
+    let last = last.expect("at least one");
+    let _bound = ring.bind_workers(&[last].into_iter().collect()).expect("bound");
+    assert_eq!(of_a_new_worker(&mut ring), last.to_string());
+}
+
+#[test]
+fn workers_are_unbound_at_the_drop_and_by_hand() {
+    let Some(mut ring) = ring() else { return };
+    let first = || [0].into_iter().collect();
+    drop(ring.bind_workers(&first()).expect("bound"));
+    ring.bind_workers(&first()).expect("bound again").unregister().expect("unbound by hand");
+    assert_eq!(of_a_new_worker(&mut ring), allowed(own()));
+}
+
+#[test]
+fn processors_that_there_are_not_are_refused_or_leave_the_workers_unbound() {
+    let Some(mut ring) = ring() else { return };
+    // Some kernels look at numbers up to the highest that this machine can have, others at all they were built for.
     let absent: CpuSet = (60..64).collect();
     match ring.bind_workers(&absent) {
-        Ok(_) => skipped("this machine has 64 processors"),
+        Ok(_bound) => {
+            let by_a_worker = RawSqe { flags: SqeFlags::ASYNC.bits(), ..nop() };
+            assert_eq!(run(&mut ring, by_a_worker), 0);
+        }
         Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EINVAL)),
     }
+}
+
+#[test]
+fn workers_bound_to_no_processor_at_all_are_not_bound() {
+    let Some(mut ring) = ring() else { return };
+    let _bound = ring.bind_workers(&CpuSet::new()).expect("taken");
+    assert_eq!(run(&mut ring, RawSqe { flags: SqeFlags::ASYNC.bits(), ..nop() }), 0);
 }
 
 #[test]

@@ -21,7 +21,7 @@ const MAX_ENTRIES: u32 = 1 << 15;
 /// The kernel's rings are mapped from offsets that have 11 bits for the number of the group.
 const MAX_MAPPED_GROUP: u16 = (1 << 11) - 1;
 
-/// How to make a [`BufRing`]. `io_uring_register_buf_ring(3)`.
+/// How to make a [`BufRing`]. `io_uring_register_buf_ring(3)`, Linux 5.19.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

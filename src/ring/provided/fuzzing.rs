@@ -59,6 +59,8 @@ pub fn completions(data: &[u8]) {
                 }
             }
         }
+        // The books add up, whatever was said.
+        assert!(pool.books(|ledger| ledger.with_kernel()) <= u32::from(COUNT));
         check_apart(&mut leases);
     }
 }

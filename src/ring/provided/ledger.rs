@@ -181,6 +181,9 @@ impl Ledger {
             if buffer.holder == Holder::Kernel {
                 buffer.holder = if buffer.leases == 0 { Holder::Idle } else { Holder::Leases };
                 self.with_kernel -= 1;
+                // What never reached the kernel is none of those that it has forgotten.
+                self.removed = self.removed.min(self.with_kernel);
+                self.all_removed();
             }
         }
     }

@@ -434,3 +434,22 @@ fn removed_buffers_are_idle_when_all_others_have_come_back() {
     assert!(ledger.provide(2, 10).is_some());
     assert_eq!(ledger.take(2, 11, |_| false), Err(Refused::TooLong), "no bundles here");
 }
+
+#[test]
+fn what_was_removed_is_idle_when_all_others_turn_out_not_to_have_reached_the_kernel() {
+    let mut ledger = Ledger::new(4, Consumption::Single);
+    (0..4).for_each(|id| assert!(ledger.provide(id, 10).is_some()));
+    ledger.remove(2);
+    ledger.withdraw(2);
+    ledger.withdraw(3);
+    assert_eq!((ledger.with_kernel(), ledger.idle_from(0)), (0, Some(0)));
+}
+
+#[test]
+fn a_kernel_that_has_forgotten_more_than_it_had_leaves_true_books() {
+    let mut ledger = Ledger::new(4, Consumption::Single);
+    (0..4).for_each(|id| assert!(ledger.provide(id, 10).is_some()));
+    ledger.remove(3);
+    (0..4).for_each(|id| ledger.withdraw(id));
+    assert_eq!((ledger.with_kernel(), ledger.idle_from(0)), (0, Some(0)));
+}

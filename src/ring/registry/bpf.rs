@@ -8,7 +8,7 @@ use crate::ring::Ring;
 use crate::sys::abi::{self, Bpf, BpfCommand, BpfFilterFlags, Opcode, RegisterOp};
 use crate::sys::syscall;
 
-/// `struct sock_filter`: one instruction of a classic BPF program.
+/// `struct sock_filter`: one instruction of a classic BPF program, for [`BpfFilter`]. Linux 7.0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct BpfInstruction {

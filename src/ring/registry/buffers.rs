@@ -16,7 +16,8 @@ use crate::sys::pages::Pages;
 ///
 /// A part of one is borrowed by [`part`](Buffers::part) or [`part_mut`](Buffers::part_mut) for a submission;
 /// what comes after its push is the [push contract](crate::ring#the-push-contract), as with any memory. Each
-/// buffer is zeroed at first, aligned to a page, at most 1 GiB long, and counts towards `RLIMIT_MEMLOCK`.
+/// buffer is zeroed at first, aligned to a page, at most 1 GiB long, and counts towards `RLIMIT_MEMLOCK`. One of
+/// 2 MiB or more lies in huge pages where the kernel grants them, and is then known to it by those.
 ///
 /// Dropping the table unregisters it and frees the memory; it may outlive its ring. Before Linux 6.13 it waits
 /// for the requests that use a buffer of it: cancel those first that may take for ever. A ring has one table at a
@@ -26,9 +27,9 @@ use crate::sys::pages::Pages;
 ///
 /// A buffer that was registered with a tag other than 0 announces its release: a completion comes whose
 /// `user_data` is the tag, with result 0 and no flags, when it was replaced or (since Linux 6.13)
-/// unregistered with its table, and the last request that uses it has ended. Tags and the `user_data` of submissions share one space, so keep a range for
-/// them: a tag that is taken for the end of a request lets its memory go while the kernel still uses it.
-/// Linux 5.13.
+/// unregistered with its table, and the last request that uses it has ended. Tags and the `user_data` of
+/// submissions share one space, so keep a range for them: a tag that is taken for the end of a request lets its
+/// memory go while the kernel still uses it. Linux 5.13.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -62,7 +63,9 @@ impl Held {
         if len_bytes == 0 {
             return Ok(Held::Nothing);
         }
-        Ok(Held::Own(Rc::new(Pages::new(len_bytes)?)))
+        let pages = Pages::new(len_bytes)?;
+        pages.prefer_huge();
+        Ok(Held::Own(Rc::new(pages)))
     }
 
     fn iovec(&self) -> libc::iovec {

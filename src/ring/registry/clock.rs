@@ -5,7 +5,7 @@ use std::io;
 use crate::ring::Ring;
 use crate::sys::abi::{ClockRegister, RegisterOp};
 
-/// A clock that waits can be measured by. `clock_gettime(2)`; the kernel takes no others.
+/// A clock that waits can be measured by. `clock_gettime(2)`, Linux 6.12; the kernel takes no others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Clock {
     /// `CLOCK_MONOTONIC`: stands still while the machine is suspended. Every ring begins with it.

@@ -7,7 +7,8 @@ use super::GiveBack;
 use crate::ring::Ring;
 use crate::sys::abi::RegisterOp;
 
-/// The eventfd of a ring is registered for as long as this lives, which may be longer than the ring.
+/// The eventfd of a ring is registered for as long as this lives, which may be longer than the ring; dropping it
+/// unregisters it. Linux 5.2.
 ///
 /// Its counter is a hint: several completions may add 1 between them, so copy out all there are.
 /// [`Ring::signal_eventfd`] silences it for a while without a system call.

@@ -26,8 +26,8 @@ const NO_FILE: i32 = -1;
 ///
 /// A file that was registered with a tag other than 0 announces its release: a completion comes whose
 /// `user_data` is the tag, with result 0 and no flags, when it was replaced or (since Linux 6.13) unregistered
-/// with its table. Tags and the `user_data` of submissions share one space, so keep a range for them: a tag that is taken for the end of a request lets its memory go while the
-/// kernel still uses it. Linux 5.13.
+/// with its table. Tags and the `user_data` of submissions share one space, so keep a range for them: a tag that
+/// is taken for the end of a request lets its memory go while the kernel still uses it. Linux 5.13.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -98,7 +98,9 @@ impl Ring {
     /// As [`Ring::register_files`].
     pub fn register_files_sparse(&self, len: u32) -> io::Result<Files> {
         let flags = RsrcRegisterFlags::SPARSE.bits();
-        self.register_files2(RsrcRegister { nr: len, flags, ..RsrcRegister::default() })
+        let register = RsrcRegister { nr: len, flags, ..RsrcRegister::default() };
+        // SAFETY: a sparse table has no arrays.
+        unsafe { self.register_files2(register) }
     }
 
     /// Registers a table of files, each with a [tag](Files#tags); 0 is no tag. Linux 5.13.
@@ -116,19 +118,24 @@ impl Ring {
     ) -> io::Result<Files> {
         let mut fds: Vec<i32> = files.iter().map(|(file, _)| raw(*file)).collect();
         let mut tags: Vec<u64> = files.iter().map(|(_, tag)| *tag).collect();
-        self.register_files2(RsrcRegister {
+        let register = RsrcRegister {
             nr: count(files)?,
             data: address(&mut fds),
             tags: address(&mut tags),
             ..RsrcRegister::default()
-        })
+        };
+        // SAFETY: `nr` descriptors and tags.
+        unsafe { self.register_files2(register) }
     }
 
+    /// # Safety
+    ///
     /// What `register` points to is as long as it says.
-    fn register_files2(&self, mut register: RsrcRegister) -> io::Result<Files> {
+    unsafe fn register_files2(&self, mut register: RsrcRegister) -> io::Result<Files> {
         let (ring, len) = (self.registrar()?, register.nr);
         let size = size_of::<RsrcRegister>() as u32;
-        // SAFETY: one `io_uring_rsrc_register`, and by the callers above its arrays, read during the call only.
+        // SAFETY: one `io_uring_rsrc_register`, read during the call only, as its arrays are: the caller's
+        // contract.
         unsafe { ring.register(RegisterOp::REGISTER_FILES2, &raw mut register, size)? };
         self.files(len)
     }

@@ -10,7 +10,7 @@ use crate::sys::abi::RegisterOp;
 /// The credentials that the calling thread had when it registered them (`credentials(7)`), kept by the ring.
 ///
 /// A submission that names [`id`](Personality::id) acts with them. Dropping this makes the ring forget them;
-/// requests under way keep what they use.
+/// requests under way keep what they use. Linux 5.6.
 #[derive(Debug)]
 pub struct Personality {
     kept: GiveBack,

@@ -69,7 +69,7 @@ pub struct KnownQueues {
     pub head_align_bytes: u64,
 }
 
-/// All that a kernel says of itself.
+/// All that a kernel says of itself. Linux 6.18.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Which operations, register calls and flags it has.

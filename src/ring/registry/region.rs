@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::{address, errno};
+use crate::ring::enter::MAX_WAIT;
 use crate::ring::{
     MemRegionRegFlags, RegWaitFlags, RegionFlags, RegisterOp, Ring, RingId, Signals,
 };
@@ -69,7 +70,7 @@ impl Memory {
 }
 
 /// A ring's region of shared memory. A ring has one in its life: dropping this unmaps our side, and the
-/// kernel's stays until the ring is gone.
+/// kernel's stays until the ring is gone; waits by its places go on, without their signals. Linux 6.13.
 ///
 /// With [`RegionSetup::wait_args`] it is a table of places of 64 bytes, in each of which the arguments of a
 /// wait are written once and used by many waits, without being copied at each.
@@ -81,10 +82,10 @@ pub struct Region {
     ring: RingId,
 }
 
-/// The arguments of a wait.
+/// The arguments of a wait. Linux 6.13.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WaitArgs {
-    /// How long to wait at most.
+    /// How long to wait at most; cut at a hundred years.
     pub limit: Option<Duration>,
     /// For how long to wait for all completions wanted, before fewer will do; in whole microseconds.
     pub min_wait: Duration,
@@ -92,7 +93,7 @@ pub struct WaitArgs {
     pub blocking: Option<Signals>,
 }
 
-/// A place of a [`Region`] that holds the arguments of a wait.
+/// A place of a [`Region`] that holds the arguments of a wait. Linux 6.13.
 #[derive(Clone, Copy, Debug)]
 pub struct WaitSlot<'a> {
     offset_bytes: u32,
@@ -187,11 +188,10 @@ impl Region {
             ..RegWait::default()
         };
         if let Some(limit) = wait.limit {
+            let limit = limit.min(MAX_WAIT);
             args.flags = RegWaitFlags::TS.bits();
-            args.ts = Timespec {
-                sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-                nsec: i64::from(limit.subsec_nanos()),
-            };
+            args.ts =
+                Timespec { sec: limit.as_secs() as i64, nsec: i64::from(limit.subsec_nanos()) };
         }
         if let Some(signals) = wait.blocking {
             *mask = signals;
@@ -210,5 +210,24 @@ impl Region {
         let offset_bytes = index.checked_mul(size_of::<RegWait>() as u32)?;
         let exists = index < self.wait_slots();
         exists.then_some(WaitSlot { offset_bytes, ring: self.ring, _region: PhantomData })
+    }
+}
+
+impl Drop for Region {
+    /// The kernel keeps the places, but what they point to goes now: nobody is to look there any more.
+    fn drop(&mut self) {
+        if !self.memory.is_ours() {
+            return;
+        }
+        let places = self.memory.start().cast::<RegWait>();
+        for index in 0..self.masks.len() {
+            // SAFETY: as in `set`; two words of a place, which the kernel reads at the start of a wait of this
+            // thread.
+            unsafe {
+                let place = places.add(index).as_ptr();
+                (&raw mut (*place).sigmask).write_volatile(0);
+                (&raw mut (*place).sigmask_sz).write_volatile(0);
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::sys::abi::{RegisterOp, RsrcUpdate};
 /// A place in this thread's table of 16 registered rings, which names a ring without its descriptor.
 ///
 /// Every ring takes one at set-up by itself, where there is one left ([`Ring::registered`]); this is for those
-/// who call `io_uring_enter(2)` on their own. Dropping it frees the place.
+/// who call `io_uring_enter(2)` on their own. Dropping it frees the place. Linux 5.18.
 #[derive(Debug)]
 pub struct RegisteredRingFd {
     ring: Rc<RingFd>,

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use super::errno;
+use crate::ring::enter::MAX_WAIT;
 use crate::ring::{Ring, RingId, Slot};
 use crate::sys::abi::{CancelFlags, Opcode, RegisterOp, SyncCancelReg, Timespec};
 
@@ -73,7 +74,8 @@ impl<'a> SyncCancel<'a> {
         SyncCancel { flags: self.flags | CancelFlags::ALL, ..self }
     }
 
-    /// Waits no longer than this for requests that are running; without it, until they have ended.
+    /// Waits no longer than this for requests that are running, cut at a hundred years; without it, until they
+    /// have ended.
     pub fn limit(self, limit: Duration) -> SyncCancel<'a> {
         SyncCancel { limit: Some(limit), ..self }
     }
@@ -87,8 +89,9 @@ impl<'a> SyncCancel<'a> {
             (None, Some(_)) => return Err(errno(libc::EINVAL)),
             (None, None) => 0,
         };
-        let timeout = self.limit.map_or(Timespec { sec: -1, nsec: -1 }, |limit| Timespec {
-            sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        let limit = self.limit.map(|limit| limit.min(MAX_WAIT));
+        let timeout = limit.map_or(Timespec { sec: -1, nsec: -1 }, |limit| Timespec {
+            sec: limit.as_secs() as i64,
             nsec: i64::from(limit.subsec_nanos()),
         });
         Ok(SyncCancelReg {
@@ -115,5 +118,21 @@ impl Ring {
         let (ring, mut register) = (self.registrar()?, which.raw(self.id())?);
         // SAFETY: one `io_uring_sync_cancel_reg`, read during the call only.
         unsafe { ring.register(RegisterOp::REGISTER_SYNC_CANCEL, &raw mut register, 1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_centuries_is_cut_to_one_that_can_be_added_to_a_clock() {
+        let ring = RingId::next();
+        let sent = |which: SyncCancel<'_>| which.raw(ring).expect("no slot").timeout;
+        let century = Timespec { sec: 100 * 365 * 24 * 3600, nsec: 0 };
+        assert_eq!(sent(SyncCancel::any().limit(Duration::MAX)), century);
+        let short = Timespec { sec: 1, nsec: 500_000_000 };
+        assert_eq!(sent(SyncCancel::any().limit(Duration::from_millis(1500))), short);
+        assert_eq!(sent(SyncCancel::any()), Timespec { sec: -1, nsec: -1 }, "no limit");
     }
 }

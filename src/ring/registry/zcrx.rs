@@ -79,7 +79,8 @@ impl<'a> ZcrxSetup<'a> {
     }
 }
 
-/// A receive queue that a ring has taken over, for as long as the ring lives; the ring lives as long as this.
+/// A receive queue that a ring has taken over, for as long as the ring lives; the ring lives as long as this. The
+/// kernel has no call that gives it back, so dropping this leaves it with the ring. Linux 6.15.
 #[derive(Debug)]
 pub struct ZcrxQueue {
     id: ZcrxId,
@@ -155,8 +156,9 @@ impl Ring {
     /// `EINVAL` for another ring's queue, and from older kernels; `ENXIO` for one that does not exist.
     pub fn export_zcrx(&self, queue: ZcrxId) -> io::Result<OwnedFd> {
         let done = self.control_zcrx(queue, ZcrxCtrlOp::EXPORT, 0)?;
-        // SAFETY: the call returned a new descriptor that nobody else owns.
-        Ok(unsafe { OwnedFd::from_raw_fd(done.arg[0] as i32) })
+        let fd = i32::try_from(done.arg[0]).map_err(io::Error::other)?;
+        // SAFETY: the call returned a new descriptor that nobody else owns; it is no negative number.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
     /// Has the kernel take what is in the refill ring now, rather than when it needs some. Linux 6.19.

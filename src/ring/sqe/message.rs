@@ -67,7 +67,7 @@ impl MsgHeader {
 
 /// What each message of a multishot receive is given of its buffer, beside the 16 bytes of
 /// [`RecvmsgOut`](crate::ring::abi::RecvmsgOut): so many bytes for the sender's address, then so many for
-/// control messages; the rest is for its data.
+/// control messages; the rest is for its data. Linux 6.0.
 #[derive(Clone, Debug)]
 pub struct MsgRooms(RawHeader);
 

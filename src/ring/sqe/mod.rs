@@ -173,10 +173,10 @@ impl From<Entry> for Entry128 {
 /// [push contract](crate::ring#the-push-contract).
 ///
 /// ```
-/// use uring::ring::{Ring, Setup, Sqe};
+/// use uring::ring::{Setup, Sqe};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let mut ring = Setup::new(8).build_on(uring::sim::Sim::new(1).kernel())?;
+/// let mut ring = Setup::new(8).build()?;
 /// let first = Sqe::nop().user_data(1).link();
 /// let second = Sqe::nop().user_data(2);
 /// // SAFETY: nothing is lent.
@@ -199,7 +199,7 @@ pub struct Sqe<'a> {
 ///
 /// A type of its own because it lends nothing mutably: completions are handled while the request lives on,
 /// so memory that the kernel writes could be seen changing. Nor can it be awaited like one that completes
-/// once, which would lose all results but the first.
+/// once, which would lose all results but the first. Linux 5.13.
 #[must_use = "a submission does nothing until it is pushed"]
 pub struct MultiSqe<'a> {
     entry: Entry,

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use super::{Entry, Sqe, written_to};
 use crate::sys::abi::{Opcode, RawSqe};
 
-/// Which children to wait for, `waitid(2)`.
+/// Which children to wait for, `waitid(2)`. Linux 6.7.
 #[derive(Clone, Copy, Debug)]
 pub enum ChildId<'a> {
     /// Any child (`P_ALL`).
@@ -21,7 +21,7 @@ pub enum ChildId<'a> {
 /// Where the words of a child's end lie in a `siginfo_t`: behind three words, where a pointer may lie.
 const CHILD_OFFSET: usize = 12_usize.next_multiple_of(align_of::<usize>());
 
-/// `siginfo_t` as `waitid(2)` fills it: what became of a child. 128 bytes.
+/// `siginfo_t` as `waitid(2)` fills it: what became of a child. 128 bytes. Linux 6.7.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct ChildInfo {

@@ -8,8 +8,8 @@ use crate::sys::abi::{Opcode, RawSqe, RecvSendFlags};
 
 /// `flags` is `MSG_*`. What is sent gets `MSG_NOSIGNAL` added: a peer that has gone away is an error
 /// (`EPIPE`), never a signal. `MSG_ZEROCOPY` is left out of what is no zero-copy send by its operation: the kernel
-/// would read the bytes long after the completion. A socket with `O_NONBLOCK` is waited for all the same; `MSG_DONTWAIT` makes it
-/// `EAGAIN`.
+/// would read the bytes long after the completion. A socket with `O_NONBLOCK` is waited for all the same;
+/// `MSG_DONTWAIT` makes it `EAGAIN`.
 impl<'a> Sqe<'a> {
     /// Receives into the front of `room`. `recv(2)`, Linux 5.6.
     pub fn recv(target: Target<'a>, room: impl Into<Room<'a>>, flags: i32) -> Sqe<'a> {

@@ -167,7 +167,8 @@ bitflags! {
         const SQPOLL_NONFIXED = 1 << 7;
         /// `enter` takes a [`GeteventsArg`](super::GeteventsArg). Linux 5.11.
         const EXT_ARG = 1 << 8;
-        /// Workers are threads of the process; rings are no longer charged to `RLIMIT_MEMLOCK`. Linux 5.12.
+        /// Workers are threads of the process; rings are no longer charged to `RLIMIT_MEMLOCK`, until later kernels
+        /// did so again (6.18 does). Linux 5.12.
         const NATIVE_WORKERS = 1 << 9;
         /// Registered files and buffers take tags and can be updated. Linux 5.13.
         const RSRC_TAGS = 1 << 10;
