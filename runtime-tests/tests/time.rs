@@ -7,12 +7,26 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use runtime_tests::{
-    Ledger, NotedBuf, On, Watchdog, all_quiet, on_every_kernel, one_turn, put, steps,
+    Ledger, NotedBuf, On, Watchdog, all_quiet, on_every_kernel, on_linux, one_turn, put, steps,
 };
 use uring::task::yield_now;
 use uring::{Runtime, op, time};
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_sleep_that_is_first_polled_behind_its_deadline_ends() {
+    on_linux(|runtime| {
+        runtime.block_on(async {
+            let late = time::sleep(Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(5));
+            late.await;
+            let later = time::sleep(Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(5));
+            assert!(later.is_elapsed());
+        });
+    });
+}
 
 #[test]
 fn sleeps_end_in_the_order_of_their_deadlines() {

@@ -1,6 +1,11 @@
 //! The timers of a runtime, and which runtime's are this thread's.
 
-use std::{cell::RefCell, rc::Rc, task::Waker, time::Instant};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    task::Waker,
+    time::Instant,
+};
 
 use super::queue::{Key, Queue};
 
@@ -8,17 +13,26 @@ use super::queue::{Key, Queue};
 pub(crate) struct Timers {
     clock: Box<dyn Fn() -> Instant>,
     queue: RefCell<Queue>,
+    /// What the clock showed when it was last read.
+    last: Cell<Option<Instant>>,
 }
 
 impl Timers {
     /// Timers that go by `clock`, which never goes backwards.
     pub(crate) fn new(clock: Box<dyn Fn() -> Instant>) -> Rc<Timers> {
-        Rc::new(Timers { clock, queue: RefCell::default() })
+        Rc::new(Timers { clock, queue: RefCell::default(), last: Cell::default() })
     }
 
     /// The present.
     pub(crate) fn now(&self) -> Instant {
-        (self.clock)()
+        let now = (self.clock)();
+        self.last.set(Some(now));
+        now
+    }
+
+    /// Whether a moment has passed for certain, without a look at the clock.
+    pub(super) fn has_passed(&self, moment: Instant) -> bool {
+        self.last.get().is_some_and(|last| moment <= last)
     }
 
     /// How many have neither fired nor been removed.
@@ -36,6 +50,7 @@ impl Timers {
     /// Timers made meanwhile wait for the next call, so this returns. Each waker is taken from
     /// the queue just before it is called: should one panic, the others are still there.
     pub(crate) fn fire(&self, now: Instant) {
+        self.last.set(Some(now));
         let limit = self.queue.borrow().next_serial();
         loop {
             let expired = self.queue.borrow_mut().pop_expired(now, limit);

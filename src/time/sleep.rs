@@ -31,7 +31,10 @@ use super::{
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
     match current() {
-        Some(timers) => Sleep::new(When::At(after(timers.now(), duration))),
+        Some(timers) => {
+            let deadline = after(timers.now(), duration);
+            Sleep::new(if duration.is_zero() { When::At(deadline) } else { When::Ahead(deadline) })
+        }
         None => Sleep::new(When::After(duration)),
     }
 }
@@ -59,6 +62,9 @@ pub struct Sleep {
 #[derive(Clone, Copy)]
 enum When {
     At(Instant),
+    /// As `At`, and it was to come by a clock that was just read: reading it again costs as much as the rest of
+    /// setting an alarm. Should it have passed all the same, the loop's next turn rings.
+    Ahead(Instant),
     /// Made where there was no clock; counts from the first poll.
     After(Duration),
 }
@@ -80,7 +86,7 @@ impl Sleep {
     /// would be if it were polled now.
     pub fn deadline(&self) -> Instant {
         match self.when {
-            When::At(deadline) => deadline,
+            When::At(deadline) | When::Ahead(deadline) => deadline,
             When::After(duration) => after(now(), duration),
         }
     }
@@ -119,13 +125,17 @@ impl Sleep {
 
     /// The part of a poll that finds no alarm set here.
     fn set_alarm(&mut self, timers: Rc<Timers>, cx: &mut Context<'_>) -> Poll<()> {
-        let present = timers.now();
-        let deadline = match self.when {
-            When::At(deadline) => deadline,
-            When::After(duration) => after(present, duration),
+        let (deadline, has_come) = match self.when {
+            When::Ahead(deadline) => (deadline, timers.has_passed(deadline)),
+            When::At(deadline) => (deadline, deadline <= timers.now()),
+            When::After(duration) => {
+                let present = timers.now();
+                let deadline = after(present, duration);
+                (deadline, deadline <= present)
+            }
         };
         self.when = When::At(deadline);
-        if deadline <= present {
+        if has_come {
             self.alarm = Alarm::Rung;
             return Poll::Ready(());
         }
