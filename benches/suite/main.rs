@@ -29,6 +29,10 @@ use measure::{Bench, Measured};
 use options::Options;
 use report::Report;
 
+/// How many contenders further a round begins than the one before it. Neither 1 nor a divisor of their number, so that
+/// nobody is always behind the same one of the first.
+const SHIFT: usize = 4;
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,7 +77,9 @@ fn take_turns(options: &Options) -> Result<Report, Box<dyn Error>> {
     let started = Instant::now();
     for round in 1..=options.rounds {
         for cell in &cells {
-            for contender in contenders.iter().chain(cell.tools()) {
+            // Each round begins with another: behind freshly written files or a busy cell, the first pays.
+            let (later, first) = contenders.split_at((round - 1) * SHIFT % contenders.len().max(1));
+            for contender in first.iter().chain(later).chain(cell.tools()) {
                 if !contender.takes_part(cell.workload) || report.lacks(cell, contender) {
                     continue;
                 }
