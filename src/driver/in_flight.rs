@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -14,7 +15,7 @@ use futures::stream::FusedStream;
 
 use super::Driver;
 use super::op::{Completion, MultiOp, Op};
-use super::slots::Token;
+use super::slots::{Ended, Token};
 
 /// An operation that was submitted and completes once.
 ///
@@ -25,12 +26,14 @@ use super::slots::Token;
 pub struct InFlight<T: Op> {
     /// None when the result was taken.
     named: Option<(Rc<Driver>, Token)>,
+    /// Whether the driver may know a waker already.
+    polled: bool,
     _op: PhantomData<fn() -> T>,
 }
 
 impl<T: Op> InFlight<T> {
     pub(super) fn new(driver: Rc<Driver>, token: Token) -> InFlight<T> {
-        InFlight { named: Some((driver, token)), _op: PhantomData }
+        InFlight { named: Some((driver, token)), polled: false, _op: PhantomData }
     }
 
     /// Asks the kernel to cancel the operation. Awaiting it then yields its real result, whichever it was:
@@ -58,6 +61,7 @@ impl<T: Op> InFlight<T> {
         let Some((driver, token)) = &self.named else {
             panic!("an operation was asked for its result after it had yielded it");
         };
+        self.polled = true;
         let known = poll_fn(|context| match driver.poll_result(*token, context.waker()) {
             Some(cqe) => Poll::Ready(cqe),
             None => Poll::Pending,
@@ -70,12 +74,17 @@ impl<T: Op> Future for InFlight<T> {
     type Output = T::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T::Output> {
+        let first = !mem::replace(&mut self.polled, true);
         let Some((driver, token)) = &self.named else {
             panic!("an operation was polled after it had yielded its result");
         };
-        let Some((op, end)) = driver.poll::<T>(*token, context.waker()) else {
+        if first && driver.poll_first(*token, context.waker()) {
+            return Poll::Pending;
+        }
+        let Some(Ended { payload, end }) = driver.poll(*token, context.waker()) else {
             return Poll::Pending;
         };
+        let op = driver.take::<T>(payload);
         self.named = None;
         Poll::Ready(op.complete(Completion::new(end)))
     }

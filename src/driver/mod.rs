@@ -72,7 +72,6 @@ pub(crate) use turn::Wait;
 pub(crate) use unpark::Unpark;
 
 use inline::Inline;
-use op::End;
 use payload::{Payload, Pool};
 use retry::Retry;
 use slots::{Action, Dropped, Ended, Polled, PolledResult, PolledShot, Settled, Slots, Token};
@@ -332,21 +331,35 @@ impl Driver {
         self.slots.borrow_mut().queue_cancel_if_it_may(token);
     }
 
-    /// Polls an operation that completes once.
-    fn poll<T: Op>(&self, token: Token, waker: &Waker) -> Option<(T, End)> {
+    /// Polls an operation that completes once; it is out of its slot when it is done.
+    #[inline]
+    fn poll(&self, token: Token, waker: &Waker) -> Option<Ended> {
         let polled = self.slots.borrow_mut().poll(token, waker);
         match polled {
-            Polled::Done(Ended { payload, end }) => {
-                let (op, block) = payload.take::<T>();
-                self.pool.borrow_mut().give_back(block);
-                Some((op, end))
-            }
+            Polled::Done(ended) => Some(ended),
             Polled::Pending => None,
             Polled::NeedsWaker => {
                 self.set_waker(token, waker);
                 None
             }
         }
+    }
+
+    /// Polls an operation that completes once, and for which no waker is known, for the first time: nearly always it
+    /// was just submitted. False if it must be polled all the same, as it is done.
+    #[inline]
+    fn poll_first(&self, token: Token, waker: &Waker) -> bool {
+        let waker = waker.clone();
+        let kept = self.slots.borrow_mut().set_waker(token, waker);
+        kept.is_ok()
+    }
+
+    /// Takes the operation out of its block, which is free for others then.
+    #[inline]
+    fn take<T: Op>(&self, payload: Payload) -> T {
+        let (op, block) = payload.take::<T>();
+        self.pool.borrow_mut().give_back(block);
+        op
     }
 
     /// Polls an operation for its result alone.
