@@ -242,7 +242,7 @@ mod tests {
     use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::{Context, Wake};
+    use std::task::{Context, RawWaker, RawWakerVTable, Wake};
 
     #[derive(Default)]
     struct Woken(AtomicBool);
@@ -251,6 +251,34 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.store(true, Ordering::Relaxed);
         }
+    }
+
+    thread_local! {
+        static GIVES_UP: Cell<Option<Fd>> = const { Cell::new(None) };
+    }
+
+    /// A waker whose clone drops a descriptor: what `std` makes of an `Arc` runs nobody's code, others may.
+    fn waker_that_gives_up() -> Waker {
+        static VTABLE: RawWakerVTable = RawWakerVTable::new(
+            |_| {
+                drop(GIVES_UP.take());
+                RawWaker::new(std::ptr::null(), &VTABLE)
+            },
+            |_| {},
+            |_| {},
+            |_| {},
+        );
+        // SAFETY: none of the functions looks at the pointer.
+        unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) }
+    }
+
+    #[test]
+    fn a_clone_that_is_dropped_while_who_waits_has_its_waker_cloned_is_not_waited_for() {
+        let (socket, _) = std::os::unix::net::UnixStream::pair().expect("sockets");
+        let fd = Fd::from(OwnedFd::from(socket));
+        GIVES_UP.set(Some(fd.clone()));
+        let alone = pin!(fd.sole());
+        assert!(alone.poll(&mut Context::from_waker(&waker_that_gives_up())).is_ready());
     }
 
     #[test]
