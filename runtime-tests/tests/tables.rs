@@ -267,3 +267,31 @@ fn every_requirement_of_soundness_says_where_it_is_tested_or_why_not() {
         assert_eq!(places.contains(&"TSan"), under_tsan, "{number}: TSan");
     }
 }
+
+/// The rules of a safety chapter: numbers at the head of a file.
+fn rules(chapter: &str, file: &str) -> Vec<String> {
+    let source = fs::read_to_string(root().join(file)).expect("a source file");
+    let lines = source.lines().filter_map(|line| line.strip_prefix("//! "));
+    let numbers = lines.filter_map(|line| line.split_once(". ")?.0.parse::<u32>().ok());
+    numbers.map(|number| format!("{chapter} {number}")).collect()
+}
+
+#[test]
+fn every_rule_of_the_safety_chapters_says_where_it_is_relied_on_and_what_guards_it() {
+    let mut all = rules("driver", "src/driver/mod.rs");
+    all.extend(rules("task", "src/task/raw/mod.rs"));
+    assert!(all.len() > 10, "{all:?}");
+    let text = soundness();
+    let chapter = text.split("\n## The rules of the safety chapters").nth(1);
+    let rows = rows(chapter.and_then(|rest| rest.split("\n## ").next()).expect("the table"));
+    let found: Vec<&str> = rows.iter().filter_map(|row| row[0].split(',').next()).collect();
+    assert_eq!(found, all);
+    for row in rows {
+        let [rule, places, tests] = row[..] else { panic!("a row of three cells: {row:?}") };
+        assert!(quoted(tests).next().is_some(), "{rule}: no test");
+        assert!(quoted(places).next().is_some(), "{rule}: no place");
+        for place in quoted(places) {
+            assert!(root().join(place).is_file(), "{rule}: there is no {place}");
+        }
+    }
+}
