@@ -61,6 +61,7 @@ mod sync;
 mod sys;
 pub mod task;
 pub mod time;
+mod wake;
 
 pub use blocking::spawn_blocking;
 pub use runtime::{

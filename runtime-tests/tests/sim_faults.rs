@@ -84,6 +84,13 @@ fn interrupted_operations_are_done_again() {
         let (client, server) = pair().await;
         client.send_all("over the wire").await.expect("sent");
         assert_eq!(server.recv_exact([0; 13]).await.expect("received").1, *b"over the wire");
+        // Each by itself, as each tries again by itself.
+        for _ in 0..5 {
+            assert_eq!(client.send("x").await.expect("sent").0, 1);
+            assert_eq!(server.recv(Vec::with_capacity(10)).await.expect("received").1, b"x");
+            assert_eq!(server.send_zc("y").await.expect("sent").0, 1);
+            assert_eq!(client.recv_leased().await.expect("received")[..], *b"y");
+        }
     });
 }
 

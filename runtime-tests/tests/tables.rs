@@ -164,21 +164,85 @@ fn every_requirement_of_soundness_is_there_once() {
     assert_eq!(numbers, all);
 }
 
+/// A test that a document names, and the program that it is in.
+struct Named {
+    /// The text of all its files.
+    program: String,
+    /// The test's own, with its attributes.
+    text: String,
+}
+
+impl Named {
+    /// None if there is no such test.
+    fn find(named: &str) -> Option<Named> {
+        let (file, function) = named.split_once("::").expect("a file and a function");
+        let below = root().join(if file.starts_with("src/") { "" } else { "runtime-tests/tests" });
+        let read = |path: &str| fs::read_to_string(below.join(path)).unwrap_or_default();
+        let source = read(file);
+        let parts: Vec<&str> = source.split("#[test]").collect();
+        let at = (1..parts.len()).find(|at| {
+            let begun = parts[*at].split_once("fn ");
+            begun.is_some_and(|(_, rest)| rest.split('(').next() == Some(function))
+        })?;
+        // Attributes may stand before `#[test]` as well.
+        let before = parts[at - 1].rsplit("\n\n").next().unwrap_or_default();
+        let own = parts[at].split("\n\n#[").next().unwrap_or_default();
+        let program = match file.split(['/', '.']).next() {
+            Some("src") | None => source.clone(),
+            Some(name) => {
+                let folder = format!("runtime-tests/tests/{name}");
+                let rest =
+                    if root().join(&folder).is_dir() { sources(&folder) } else { String::new() };
+                read(&format!("{name}.rs")) + &rest
+            }
+        };
+        Some(Named { program, text: format!("{before}{own}") })
+    }
+
+    fn says(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.text.contains(word))
+    }
+
+    /// Not one that is left out there, or looks for Linux and finds none.
+    fn runs_under_miri(&self) -> bool {
+        let left_out =
+            ["cfg(not(miri))", "miri, ignore", "on_linux(", "if cfg!(miri) {\n        return"];
+        !self.program.contains("#![cfg(not(miri))]") && !self.says(&left_out)
+    }
+
+    /// Miri has no other kernel; elsewhere a test says that it runs on several.
+    fn runs_on_sim(&self) -> bool {
+        let several = ["on_every_kernel", "in_every_world", "kernels()"];
+        let has_sim =
+            self.program.contains("Sim") || several.iter().any(|word| self.program.contains(word));
+        self.says(&several) || self.runs_under_miri() && has_sim
+    }
+}
+
 #[test]
 fn every_test_that_soundness_names_exists() {
     for row in rows(&soundness()) {
         let is_test = |named: &&str| named.contains(".rs::");
         for named in row.iter().flat_map(|cell| quoted(cell)).filter(is_test) {
-            let (file, function) = named.split_once("::").expect("a file and a function");
-            let below = if file.starts_with("src/") { "" } else { "runtime-tests/tests" };
-            let path = root().join(below).join(file);
-            let source = fs::read_to_string(&path).unwrap_or_default();
-            let mut functions = source
-                .split("#[test]")
-                .skip(1)
-                .filter_map(|rest| rest.split_once("fn ")?.1.split('(').next());
-            assert!(functions.any(|name| name == function), "{}: there is no {named}", row[0]);
+            assert!(Named::find(named).is_some(), "{}: there is no {named}", row[0]);
         }
+    }
+}
+
+/// A column that no test of the row backs would promise too much.
+#[test]
+fn what_soundness_says_runs_under_miri_or_on_the_simulation_does() {
+    for [number, _, tests, places] in requirements(&soundness()) {
+        let tests: Vec<Named> = quoted(tests).filter_map(Named::find).collect();
+        let any = |holds: fn(&Named) -> bool| tests.iter().any(holds);
+        assert!(
+            !places.contains("Miri") || any(Named::runs_under_miri),
+            "{number}: Miri runs none"
+        );
+        assert!(
+            !places.contains("sim") || any(Named::runs_on_sim),
+            "{number}: none on the simulation"
+        );
     }
 }
 
@@ -197,7 +261,8 @@ fn every_requirement_of_soundness_says_where_it_is_tested_or_why_not() {
         assert!(places.iter().all(|place| PLACES.contains(place)), "{number}: {places:?}");
         // Only these run there.
         let in_loom = quoted(tests).any(|test| test.contains("/loom.rs::"));
-        let under_tsan = quoted(tests).any(|test| test.starts_with("cross_thread.rs::"));
+        let under_tsan = quoted(tests)
+            .any(|test| test.starts_with("cross_thread.rs::") || test.starts_with("blocking.rs::"));
         assert_eq!(places.contains(&"loom"), in_loom, "{number}: loom");
         assert_eq!(places.contains(&"TSan"), under_tsan, "{number}: TSan");
     }
@@ -231,5 +296,33 @@ fn every_unsafe_function_of_the_ring_layer_stands_on_its_page_about_safety() {
     assert!(functions.len() > 20, "found {functions:?}");
     for function in &functions {
         assert!(named.contains(function.as_str()), "{function} is not on the page");
+    }
+}
+
+/// The rules of a safety chapter: numbers at the head of a file.
+fn rules(chapter: &str, file: &str) -> Vec<String> {
+    let source = fs::read_to_string(root().join(file)).expect("a source file");
+    let lines = source.lines().filter_map(|line| line.strip_prefix("//! "));
+    let numbers = lines.filter_map(|line| line.split_once(". ")?.0.parse::<u32>().ok());
+    numbers.map(|number| format!("{chapter} {number}")).collect()
+}
+
+#[test]
+fn every_rule_of_the_safety_chapters_says_where_it_is_relied_on_and_what_guards_it() {
+    let mut all = rules("driver", "src/driver/mod.rs");
+    all.extend(rules("task", "src/task/raw/mod.rs"));
+    assert!(all.len() > 10, "{all:?}");
+    let text = soundness();
+    let chapter = text.split("\n## The rules of the safety chapters").nth(1);
+    let rows = rows(chapter.and_then(|rest| rest.split("\n## ").next()).expect("the table"));
+    let found: Vec<&str> = rows.iter().filter_map(|row| row[0].split(',').next()).collect();
+    assert_eq!(found, all);
+    for row in rows {
+        let [rule, places, tests] = row[..] else { panic!("a row of three cells: {row:?}") };
+        assert!(quoted(tests).next().is_some(), "{rule}: no test");
+        assert!(quoted(places).next().is_some(), "{rule}: no place");
+        for place in quoted(places) {
+            assert!(root().join(place).is_file(), "{rule}: there is no {place}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! lent to it when a ring is closed: closing is no barrier, completions are.
 #![cfg(not(miri))]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::mem;
@@ -18,13 +18,15 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use runtime_tests::ops::ReadOnWorker;
-use runtime_tests::{Ledger, NotedBuf, Watchdog, descriptors, one_turn, pipe, poll_once, skipped};
+use runtime_tests::{
+    Ledger, NotedBuf, Watchdog, descriptors, one_turn, pipe, poll_once, skipped, steps,
+};
 use uring::buf::{IoBufMut, Room};
 use uring::fd::Fd;
 use uring::op::lane::Lane;
 use uring::op::{self, Op};
 use uring::ring::Sqe;
-use uring::{Builder, Runtime};
+use uring::{Builder, Runtime, time};
 
 /// These tests count the descriptors of the whole process, so they take turns.
 fn alone() -> MutexGuard<'static, ()> {
@@ -286,22 +288,48 @@ fn connections_accepted_during_teardown_are_closed() {
 }
 
 #[test]
-fn a_thousand_runtimes_leave_no_descriptors_and_no_memory_behind() {
+fn ten_thousand_runtimes_with_live_tasks_leave_no_descriptors_and_no_memory_behind() {
     let _alone = alone();
-    let _watchdog = Watchdog::new(Duration::from_secs(60));
+    let _watchdog = Watchdog::new(Duration::from_secs(300));
+    let dropped = Rc::new(Cell::new(0));
+    // A task that waits for ever is dropped with its runtime, whatever it waits for.
     let one = || {
+        let (reader, _writer) = pipe();
         let runtime = small().build().expect("a runtime");
+        let fd = Fd::from(reader);
+        for waits in 0..3 {
+            let (fd, counted) = (fd.clone(), Counted(Rc::clone(&dropped)));
+            runtime.spawn(async move {
+                let _counted = counted;
+                match waits {
+                    0 => drop(op::submit(op::Read { fd, offset: None, buf: vec![0; 1000] }).await),
+                    1 => time::sleep(Duration::from_secs(3600)).await,
+                    _ => std::future::pending().await,
+                }
+            });
+        }
         runtime.block_on(async { op::submit(op::Nop).await }).expect("a nop");
     };
     (0..100).for_each(|_| one());
     let before = (descriptors(), resident_bytes());
-    (0..1000).for_each(|_| one());
+    let count = steps(10_000, 0);
+    (0..count).for_each(|_| one());
+    assert_eq!(dropped.get(), 3 * (100 + count), "tasks were not dropped, or twice");
     assert_eq!(descriptors(), before.0, "descriptors are left open");
     if std::env::var_os("ASAN_OPTIONS").is_some() {
         return skipped("AddressSanitizer keeps freed memory back: what is resident says nothing");
     }
     let grown = resident_bytes().saturating_sub(before.1);
-    assert!(grown < 4 << 20, "grown by {grown} bytes: {} a runtime", grown / 1000);
+    assert!(grown < 4 << 20, "grown by {grown} bytes: {} a runtime", grown / count);
+}
+
+/// Counts its drops.
+struct Counted(Rc<Cell<usize>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
 }
 
 /// Memory of this process that is in use, `proc_pid_statm(5)`.

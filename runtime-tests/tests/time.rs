@@ -10,7 +10,7 @@ use runtime_tests::{
     Ledger, NotedBuf, On, Watchdog, all_quiet, on_every_kernel, on_linux, one_turn, put, steps,
 };
 use uring::task::yield_now;
-use uring::{Runtime, op, time};
+use uring::{op, time};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -147,20 +147,10 @@ fn an_alarm_rings_in_the_turn_that_slept_for_it() {
     });
 }
 
-/// Runs a test on every rung of Linux. In the simulation time stands still while a task is ready, so
-/// whoever is always ready keeps time from passing there.
-fn on_every_linux(test: impl Fn(&Runtime, &On)) {
-    let _watchdog = Watchdog::new(Duration::from_secs(60));
-    on_every_kernel(|runtime, on| {
-        if on.is_linux() {
-            test(runtime, on);
-        }
-    });
-}
-
 #[test]
 fn a_task_that_always_wakes_itself_starves_neither_alarms_nor_operations() {
-    on_every_linux(|runtime, on| {
+    let _watchdog = Watchdog::new(Duration::from_secs(60));
+    on_every_kernel(|runtime, on| {
         let (reader, writer) = on.pipe();
         runtime.block_on(async {
             let stop = Rc::new(Cell::new(false));
@@ -170,7 +160,7 @@ fn a_task_that_always_wakes_itself_starves_neither_alarms_nor_operations() {
                     yield_now().await;
                 }
             });
-            for _ in 0..10 {
+            for _ in 0..steps(10, 1) {
                 time::sleep(Duration::from_micros(10)).await;
                 put(&writer, b"x").await;
                 let read = op::Read { fd: reader.clone(), offset: None, buf: vec![0; 8] };
@@ -184,7 +174,8 @@ fn a_task_that_always_wakes_itself_starves_neither_alarms_nor_operations() {
 
 #[test]
 fn a_main_future_that_always_wakes_itself_starves_nobody_either() {
-    on_every_linux(|runtime, on| {
+    let _watchdog = Watchdog::new(Duration::from_secs(60));
+    on_every_kernel(|runtime, on| {
         let (reader, writer) = on.pipe();
         let done = Rc::new(Cell::new(false));
         let told = Rc::clone(&done);
@@ -207,10 +198,11 @@ fn a_main_future_that_always_wakes_itself_starves_nobody_either() {
 
 #[test]
 fn hundreds_of_busy_tasks_let_an_operation_through() {
-    on_every_linux(|runtime, _| {
+    let _watchdog = Watchdog::new(Duration::from_secs(60));
+    on_every_kernel(|runtime, _| {
         runtime.block_on(async {
             let stop = Rc::new(Cell::new(false));
-            for _ in 0..300 {
+            for _ in 0..steps(300, 30) {
                 let stop = Rc::clone(&stop);
                 uring::spawn(async move {
                     while !stop.get() {

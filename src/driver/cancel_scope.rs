@@ -14,6 +14,7 @@ use slab::Slab;
 
 use super::Driver;
 use super::slots::Token;
+use crate::wake::wake_all;
 
 thread_local! {
     static CURRENT: RefCell<Option<CancelScope>> = const { RefCell::new(None) };
@@ -169,7 +170,7 @@ impl Drop for Member {
         if last {
             // Waking may run anybody's code, so it is done with nothing borrowed.
             let waiting = self.node.waiting.take();
-            waiting.into_iter().for_each(Waker::wake);
+            wake_all(waiting);
         }
     }
 }

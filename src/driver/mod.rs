@@ -5,29 +5,32 @@
 //!
 //! # The safety chapter
 //!
-//! 1. A payload is written to its block, then prepared once, then not touched, moved or freed until a
-//!    completion without `F_MORE` for its token was reaped. (Exception: the shots of a [`MultiOp`] see it by
-//!    shared reference. That is sound because a [`MultiSqe`](crate::ring::MultiSqe) lends no memory beyond the
-//!    submission itself, but for a group of buffers, of which rule 2 tells: with interior mutability, `shot` could
-//!    free what was lent by shared reference.)
-//! 2. Only [`Driver::submit`], [`Driver::submit_multi`] and [`Driver::submit_chain`] push submissions that lend
-//!    memory, and only from rule 1's blocks. Internal submissions (cancels, the wake-up poll) lend nothing. The
-//!    parts of a chain are operations with a slot each: what ties them is when the kernel starts them, and no
-//!    part is lent anything of another. All are prepared before the first is pushed, so that a `prepare` that
-//!    panics leaves none behind. An operation may be built around another one and never call its `complete`:
-//!    so what an operation asked for in `prepare` holds without (a [`Close`](crate::op::Close) closes its
-//!    descriptor no second time), and what is lent without a borrow, a group of buffers, can be named only by who
-//!    owns its ring, or by an operation that keeps the pool; one of many completions keeps it itself until the last,
-//!    as its `shot` may be another's, which drops it.
-//! 3. A slot is freed only after its final completion. So a token in the kernel's hands always names a live
-//!    slot.
-//! 4. If teardown gives up, payloads and ring are leaked together.
-//! 5. User code (`prepare`, `complete`, `abandoned`, `shot`, destructors, and a waker's wake, clone and drop)
-//!    runs only while no `RefCell` of the driver is borrowed.
-//! 6. [`Driver::turn`] is not re-entered.
+//! The rules that comments at `unsafe` cite by number. `docs/soundness.md` says where each is relied on, and which tests
+//! guard it.
 //!
-//! Rules 1 to 4 are soundness, and so is 6 while an abandoned operation is handed a shot, as a turn within that
-//! could end the operation under its feet. 5, and 6 elsewhere, keep the driver from panicking. A failure to submit
+//! 1. **A payload stays.** An operation is written to its block, prepared there once, and then not touched, moved or
+//!    freed until a completion without `F_MORE` for its token was reaped. The one exception: [`MultiOp::shot`] gets it by
+//!    shared reference while the kernel goes on. By interior mutability that may free what the operation holds, so a
+//!    [`MultiSqe`](crate::ring::MultiSqe) lends nothing that the kernel looks at after it has taken the submission, but
+//!    for groups of buffers (rule 2).
+//! 2. **Nothing else lends.** Memory is lent by [`Driver::submit`], [`Driver::submit_multi`] and
+//!    [`Driver::submit_chain`] alone, and only from rule 1's blocks; the driver's own submissions (cancels, the wake-up
+//!    poll) lend none. The parts of a chain have a block and a slot each, lend each other nothing, and are all prepared
+//!    before the first is pushed, so that a `prepare` that panics leaves none behind.
+//!    What an operation names without a borrow has to hold even if its `complete` is never called, as another operation
+//!    may wrap it and submit what it prepared: a [`Close`](crate::op::Close) that has asked for its descriptor to be
+//!    closed does not close it a second time. A group of buffers can be named by the owner of its ring, or by an
+//!    operation that keeps the pool; one of many completions keeps it in a place that its last completion alone
+//!    empties, as the `shot` of what wraps it may drop it before.
+//! 3. **A slot outlives its token.** It is freed only after its final completion, so a token in the kernel's hands
+//!    names a live slot.
+//! 4. **What teardown cannot end is leaked**, payloads and ring together.
+//! 5. **User code runs while nothing is borrowed**: `prepare`, `complete`, `abandoned`, `shot`, destructors, and a
+//!    waker's wake, clone and drop, while no `RefCell` of the driver is.
+//! 6. **One at a time.** Neither [`Driver::turn`] nor [`Driver::shutdown`] runs within the other or itself.
+//!
+//! Rules 1 to 4 are soundness, and so is 6 while an abandoned operation is handed a shot: a turn within that could
+//! end the operation under its feet. 5, and 6 elsewhere, keep the driver from panicking. A failure to submit
 //! is a completion with an errno: `submit` is infallible, buffers always come back, and operations have one error
 //! path.
 
@@ -444,9 +447,8 @@ fn errno(errno: i32) -> io::Error {
 }
 
 /// Whether a submission is tied to none of its neighbours, leaves the driver's own poll alone and has a completion of
-/// its own. Linked or drained,
-/// it would take the driver's own submissions, or other tasks', into its chain; without a completion, nobody
-/// would know when its memory is free.
+/// its own. Linked or drained, it would take the driver's own submissions, or other tasks', into its chain; without a
+/// completion, nobody would know when its memory is free.
 fn is_on_its_own(sqe: &Entry) -> bool {
     let flags = SqeFlags::from_bits_retain(sqe.raw().flags);
     let ties = SqeFlags::IO_LINK | SqeFlags::IO_HARDLINK | SqeFlags::IO_DRAIN;

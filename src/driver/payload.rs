@@ -5,8 +5,7 @@
 //! `at` points to a block that this value owns and that holds an initialized operation of the type that
 //! `kind` was made for. The operation was written there before it was prepared, and is not moved, touched or
 //! freed before [`Payload::take`] or [`Payload::abandon`], which the driver calls after the final completion
-//! (rule 1), or before its submission was pushed. An exception is [`Shot::call`], which sees a multishot operation by shared reference, and those
-//! lend nothing mutably.
+//! (rule 1), or before its submission was pushed. The exception of that rule is [`Shot`].
 
 use std::alloc::{self, Layout};
 use std::any::TypeId;

@@ -28,16 +28,18 @@ impl Driver {
     ///
     /// # Panics
     ///
-    /// When user code did meanwhile, with the first such panic, and after all is done.
+    /// When user code did meanwhile, with the first such panic, and after all is done; and when called from within
+    /// a turn.
     pub(crate) fn shutdown(&self, limit: Duration) -> usize {
         if self.ring.borrow().is_none() {
             return self.in_flight();
         }
+        // Until the end: what runs meanwhile is somebody's code, as in a turn (rule 6).
+        let _turning = self.begin_turn();
         // None where the limit ends later than time does: then there is none.
         let deadline = self.now().checked_add(limit);
         let mut panicked = None;
         while self.in_flight() > 0 && deadline.is_none_or(|deadline| self.now() < deadline) {
-            let _turning = self.begin_turn();
             self.act_through(&mut panicked);
             // Again each time: what is abandoned may submit something.
             self.slots.borrow_mut().cancel_all();

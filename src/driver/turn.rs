@@ -312,3 +312,53 @@ impl Drop for Turning<'_> {
         self.0.set(false);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Completion, MultiOp};
+    use super::*;
+    use crate::ring::{Setup, TimeoutFlags, abi::Timespec};
+    use crate::sim::Sim;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::rc::Rc;
+
+    /// Asks for a turn, and for the end of the driver, wherever it is told of a completion.
+    struct Asks {
+        driver: Rc<Driver>,
+        interval: Timespec,
+        refused: Rc<Cell<u32>>,
+    }
+
+    impl MultiOp for Asks {
+        type Item = ();
+
+        fn prepare(&mut self) -> MultiSqe<'_> {
+            MultiSqe::timeout(&self.interval, 0, TimeoutFlags::empty())
+        }
+
+        fn shot(&self, _: Completion<Self>) {
+            let refuses = |ask: &dyn Fn()| catch_unwind(AssertUnwindSafe(ask)).is_err();
+            assert!(refuses(&|| self.driver.turn(Wait::No)));
+            assert!(refuses(&|| _ = self.driver.shutdown(Duration::ZERO)));
+            self.refused.set(self.refused.get() + 1);
+        }
+    }
+
+    #[test]
+    fn an_operation_that_is_handed_its_last_shots_cannot_make_a_turn_within_the_turn() {
+        for seed in 0..10 {
+            let ring = Setup::new(8).build_on(Sim::new(seed).kernel()).expect("a ring");
+            let driver = Driver::new(ring, Duration::ZERO).expect("a driver");
+            let (interval, refused) = (Timespec { sec: 0, nsec: 1000 }, Rc::default());
+            let asks = Asks { driver: Rc::clone(&driver), interval, refused: Rc::clone(&refused) };
+            let shots = Rc::clone(&driver).submit_multi(asks);
+            (0..3).for_each(|_| driver.turn(Wait::Until(None)));
+            drop(shots);
+            while driver.in_flight() > 0 {
+                driver.turn(Wait::Until(None));
+            }
+            assert!(refused.get() > 0);
+            assert_eq!((driver.slots_in_use(), driver.shutdown(Duration::ZERO)), (0, 0));
+        }
+    }
+}

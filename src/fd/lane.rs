@@ -281,6 +281,9 @@ mod tests {
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
     use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
 
     fn socket() -> Fd {
         let (socket, _) = UnixStream::pair().expect("sockets");
@@ -320,6 +323,31 @@ mod tests {
         drop(first);
         drop(second);
         assert!(polled(third.as_mut()).is_some());
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_was_woken_for_the_lane_and_gives_up_has_the_next_one_woken() {
+        let fd = socket();
+        let lane = Lane::sending(&fd);
+        let first = lane.hold().now_or_never().expect("free");
+        let (mut second, mut third) = (Box::pin(lane.hold()), pin!(lane.hold()));
+        assert!(polled(second.as_mut()).is_none());
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(third.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(first);
+        assert!(!woken.0.load(Ordering::Relaxed), "the second is before the third");
+        drop(second);
+        assert!(woken.0.load(Ordering::Relaxed));
     }
 
     #[test]

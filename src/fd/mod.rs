@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+use std::mem::{self, ManuallyDrop};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -18,11 +19,12 @@ use std::task::{Poll, Waker};
 pub mod lane;
 mod table;
 
+use crate::wake::wake_all;
 use lane::{Accepted, LateBytes, Queue};
 pub use table::{DescriptorTable, add_table};
 
 /// A shared descriptor: cheap to clone, closed with its last clone.
-pub struct Fd(Rc<Shared>);
+pub struct Fd(ManuallyDrop<Rc<Shared>>);
 
 /// As small as it can be, and in one piece with its [lanes](lane): every operation fetches it, and among
 /// thousands of connections it has to come from far.
@@ -70,6 +72,10 @@ impl Shared {
 }
 
 impl Fd {
+    fn of(shared: Shared) -> Fd {
+        Fd(ManuallyDrop::new(Rc::new(shared)))
+    }
+
     /// Takes over a descriptor by its number, be it of Linux or of a kernel in user space.
     ///
     /// # Safety
@@ -82,13 +88,13 @@ impl Fd {
         }
         // Without its table the descriptor stays open, in a kernel that goes next.
         let rare = Rare { table: table::table_of(number), ..Rare::default() };
-        Fd(Rc::new(Shared {
+        Fd::of(Shared {
             number,
             os: Cell::new(None),
             is_open_virtual: Cell::new(true),
             held: Default::default(),
             rare: Cell::new(Some(Box::new(rare))),
-        }))
+        })
     }
 
     /// Whether this is a descriptor of a kernel in user space.
@@ -134,7 +140,8 @@ impl Fd {
                 let waker = context.waker().clone();
                 self.0.rare(|rare| rare.alone.push(waker));
             }
-            Poll::Pending
+            // Asked again, as cloning a waker may run anybody's code, which may have dropped the last clone.
+            if self.is_sole() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -163,19 +170,22 @@ impl Fd {
 
 impl Clone for Fd {
     fn clone(&self) -> Fd {
-        Fd(Rc::clone(&self.0))
+        Fd(ManuallyDrop::new(Rc::clone(&self.0)))
     }
 }
 
 impl Drop for Fd {
     fn drop(&mut self) {
-        if Rc::strong_count(&self.0) != 2 {
-            return;
-        }
-        // Waking may run anybody's code, so it is done with nothing borrowed. The woken task looks again
-        // later, when this clone is gone. Not all who wait need be there any more: that wakes them in vain.
-        if let Some(alone) = self.0.if_rare(|rare| std::mem::take(&mut rare.alone)) {
-            alone.into_iter().for_each(Waker::wake);
+        let alone = match Rc::strong_count(&self.0) {
+            2 => self.0.if_rare(|rare| mem::take(&mut rare.alone)),
+            _ => None,
+        };
+        // SAFETY: this clone is dropped here alone, once, and not used afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.0) };
+        // Only now, as a wake may be a poll in place of a note for later: it must find this clone gone. Not all
+        // who wait need be there any more: that wakes them in vain.
+        if let Some(alone) = alone {
+            wake_all(alone);
         }
     }
 }
@@ -192,13 +202,13 @@ impl Drop for Shared {
 
 impl From<OwnedFd> for Fd {
     fn from(fd: OwnedFd) -> Fd {
-        Fd(Rc::new(Shared {
+        Fd::of(Shared {
             number: fd.as_raw_fd(),
             os: Cell::new(Some(fd)),
             is_open_virtual: Cell::new(false),
             held: Default::default(),
             rare: Cell::default(),
-        }))
+        })
     }
 }
 
@@ -232,7 +242,7 @@ mod tests {
     use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::{Context, Wake};
+    use std::task::{Context, RawWaker, RawWakerVTable, Wake};
 
     #[derive(Default)]
     struct Woken(AtomicBool);
@@ -241,6 +251,34 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.store(true, Ordering::Relaxed);
         }
+    }
+
+    thread_local! {
+        static GIVES_UP: Cell<Option<Fd>> = const { Cell::new(None) };
+    }
+
+    /// A waker whose clone drops a descriptor: what `std` makes of an `Arc` runs nobody's code, others may.
+    fn waker_that_gives_up() -> Waker {
+        static VTABLE: RawWakerVTable = RawWakerVTable::new(
+            |_| {
+                drop(GIVES_UP.take());
+                RawWaker::new(std::ptr::null(), &VTABLE)
+            },
+            |_| {},
+            |_| {},
+            |_| {},
+        );
+        // SAFETY: none of the functions looks at the pointer.
+        unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) }
+    }
+
+    #[test]
+    fn a_clone_that_is_dropped_while_who_waits_has_its_waker_cloned_is_not_waited_for() {
+        let (socket, _) = std::os::unix::net::UnixStream::pair().expect("sockets");
+        let fd = Fd::from(OwnedFd::from(socket));
+        GIVES_UP.set(Some(fd.clone()));
+        let alone = pin!(fd.sole());
+        assert!(alone.poll(&mut Context::from_waker(&waker_that_gives_up())).is_ready());
     }
 
     #[test]

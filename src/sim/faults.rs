@@ -234,10 +234,16 @@ pub(super) fn errnos(op: &Op, file: Option<&Rc<OpenFile>>) -> &'static [i32] {
         Op::Open { .. } => &[libc::EMFILE, libc::ENFILE, libc::ENOMEM],
         Op::Socket { .. } => &[libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM],
         Op::Accept { wait: false, .. } => &[libc::EAGAIN, libc::EMFILE, libc::ENFILE],
-        Op::Accept { .. } => &[libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM],
-        Op::Connect { .. } => {
-            &[libc::ECONNREFUSED, libc::ETIMEDOUT, libc::ENETUNREACH, libc::EADDRNOTAVAIL]
+        Op::Accept { .. } => {
+            &[libc::ECONNABORTED, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM]
         }
+        Op::Connect { .. } => &[
+            libc::ECONNREFUSED,
+            libc::ECONNABORTED,
+            libc::ETIMEDOUT,
+            libc::ENETUNREACH,
+            libc::EADDRNOTAVAIL,
+        ],
         Op::Read { .. } if on_disk => &[libc::EIO, libc::ENOMEM],
         Op::Write { .. } if on_disk => &[libc::EIO, libc::ENOSPC, libc::EDQUOT],
         Op::Recv { flags, .. } | Op::Send { flags, .. } if flags & libc::MSG_DONTWAIT != 0 => {

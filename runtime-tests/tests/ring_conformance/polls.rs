@@ -74,6 +74,35 @@ fn a_multishot_poll_is_changed_and_goes_on() {
     });
 }
 
+/// So nobody can have a request report again whose one completion somebody takes for its end.
+#[test]
+fn whether_a_poll_reports_again_is_not_changed_by_an_update() {
+    on_a_ring(|ring| {
+        for again in [false, true] {
+            let (near, far) = pair();
+            let sqe = if again {
+                MultiSqe::poll(on(&near), IN).user_data(1).into_raw()
+            } else {
+                Sqe::poll(on(&near), IN).user_data(1).into_raw()
+            };
+            // SAFETY: the sockets outlive the poll, whose end is taken below. The update lends nothing.
+            unsafe {
+                ring.start(sqe);
+                ring.start(Sqe::poll_update(1, IN, !again).user_data(2));
+            }
+            assert_eq!(ring.next_sorted(1), [(2, 0)]);
+            poke(&far);
+            let cqe = ring.next_cqe();
+            assert_eq!((cqe.user_data(), cqe.raw_result(), cqe.more()), (1, 1, again));
+            // SAFETY: as above.
+            unsafe { ring.start(Sqe::poll_remove(1).user_data(3)) };
+            let ends = [(1, -libc::ECANCELED), (3, 0)];
+            let expected = if again { &ends[..] } else { &[(3, -libc::ENOENT)] };
+            assert_eq!(ring.next_sorted(expected.len()), expected);
+        }
+    });
+}
+
 #[test]
 fn a_multishot_poll_without_room_ends_behind_what_it_said_before() {
     let (reader, writer) = pipe();

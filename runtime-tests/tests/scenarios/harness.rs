@@ -113,6 +113,7 @@ impl Stage {
             libc::EMFILE,
             libc::ENFILE,
             libc::ECONNREFUSED,
+            libc::ECONNABORTED,
             libc::ETIMEDOUT,
             libc::ENETUNREACH,
             libc::EADDRNOTAVAIL,

@@ -18,8 +18,9 @@ impl<'a> Sqe<'a> {
         Sqe::new(Entry::of(Opcode::POLL_REMOVE, fields))
     }
 
-    /// Changes what the poll with this `user_data` waits for; `multishot` says whether it reports again and
-    /// again from now on. Results as of [`Sqe::poll_remove`]. Linux 5.13.
+    /// Changes what the poll with this `user_data` waits for. `multishot` is to say whether that poll is one that reports
+    /// again and again, which an update does not change: Linux goes by what it was made as (measured on 6.18).
+    /// Results as of [`Sqe::poll_remove`]. Linux 5.13.
     pub fn poll_update(user_data: u64, events: u32, multishot: bool) -> Sqe<'a> {
         Sqe::new(Entry::of(Opcode::POLL_REMOVE, updating(user_data, events, multishot)))
     }

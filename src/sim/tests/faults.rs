@@ -1,10 +1,11 @@
 //! What goes wrong on purpose, each kind alone.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
 use super::*;
-use crate::ring::MultiSqe;
+use crate::ring::{Address, MultiSqe};
 use crate::sim::{Fault, Faults};
 
 const ALWAYS: u16 = 1024;
@@ -85,6 +86,32 @@ fn an_interrupted_operation_and_one_that_failed_have_no_effect() {
         );
         assert_eq!(sim.injected(fault), 2);
     }
+}
+
+/// Those of `accept(2)` and `connect(2)` that say nothing about what they were given.
+#[test]
+fn an_accept_and_a_connect_fail_with_every_errno_that_the_network_gives_them() {
+    let (mut accepts, mut connects) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..100 {
+        let (sim, mut ring) = machine(seed);
+        let (listener, address) = listener(&sim, &mut ring, 8);
+        let (client, other) = (socket(&mut ring), socket(&mut ring));
+        let address = Address::from(address);
+        assert_eq!(complete(&mut ring, Sqe::connect(target(client), &address)), 0);
+        begin(&sim, Fault::Errno, ALWAYS);
+        accepts.insert(-complete(&mut ring, Sqe::accept(target(listener), None, 0)));
+        connects.insert(-complete(&mut ring, Sqe::connect(target(other), &address)));
+    }
+    let errnos = [libc::ECONNABORTED, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    assert_eq!(accepts, BTreeSet::from(errnos));
+    let errnos = [
+        libc::ECONNREFUSED,
+        libc::ECONNABORTED,
+        libc::ETIMEDOUT,
+        libc::ENETUNREACH,
+        libc::EADDRNOTAVAIL,
+    ];
+    assert_eq!(connects, BTreeSet::from(errnos));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! # The safety chapter
 //!
 //! `wakers.rs` has the part that any thread may run. *Home* is the thread that made the task's executor.
+//! `docs/soundness.md` says where each rule is relied on, and which tests guard it.
 //!
 //! 1. **Who is at home.** A [`HomeId`] is drawn once from a counter that never repeats, for one executor, and cannot
 //!    leave its thread. [`AtHome`] makes it the present one of this thread, and only its drop ends that. So a thread

@@ -1,0 +1,86 @@
+//! Waking several who wait for one event.
+
+use std::any::Any;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::task::Waker;
+use std::thread;
+
+/// Wakes them all, in their order. A wake is anybody's code, and nobody tells of the event a second time: one that
+/// panics keeps none of the others from theirs. The first panic passes when all are woken, unless one is passing
+/// already, which a second would make an abort.
+pub(crate) fn wake_all(wakers: Vec<Waker>) {
+    let mut first: Option<Box<dyn Any + Send>> = None;
+    for waker in wakers {
+        match (catch_unwind(AssertUnwindSafe(|| waker.wake())), &first) {
+            (Ok(()), _) => {}
+            (Err(panic), None) => first = Some(panic),
+            (Err(panic), Some(_)) => drop_contained(panic),
+        }
+    }
+    match first {
+        Some(panic) if thread::panicking() => drop_contained(panic),
+        Some(panic) => resume_unwind(panic),
+        None => {}
+    }
+}
+
+/// What was thrown may panic itself when it is dropped.
+fn drop_contained(panic: Box<dyn Any + Send>) {
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+    dropped.unwrap_or_else(mem::forget);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::Wake;
+
+    /// Counts, then panics if it is told to.
+    struct Counts {
+        count: Arc<AtomicU32>,
+        panics: bool,
+    }
+
+    impl Wake for Counts {
+        fn wake(self: Arc<Self>) {
+            let before = self.count.fetch_add(1, Ordering::Relaxed);
+            assert!(!self.panics, "wake {before}");
+        }
+    }
+
+    fn wakers(count: &Arc<AtomicU32>) -> Vec<Waker> {
+        let waker = |panics| Waker::from(Arc::new(Counts { count: Arc::clone(count), panics }));
+        vec![waker(false), waker(true), waker(true), waker(false)]
+    }
+
+    #[test]
+    fn wakers_that_panic_keep_nobody_from_being_woken_and_the_first_panic_passes() {
+        let count = Arc::new(AtomicU32::new(0));
+        let panic = catch_unwind(AssertUnwindSafe(|| wake_all(wakers(&count))));
+        let said = panic.expect_err("two panicked").downcast::<String>().expect("a text");
+        assert_eq!((*said, count.load(Ordering::Relaxed)), ("wake 1".to_owned(), 4));
+    }
+
+    /// Wakes when it is dropped.
+    struct WakesOnDrop(Arc<AtomicU32>);
+
+    impl Drop for WakesOnDrop {
+        fn drop(&mut self) {
+            wake_all(wakers(&self.0));
+        }
+    }
+
+    #[test]
+    fn all_are_woken_while_a_panic_passes_and_nothing_is_thrown_into_it() {
+        let count = Arc::new(AtomicU32::new(0));
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            let _wakes = WakesOnDrop(Arc::clone(&count));
+            panic!("outer");
+        }));
+        let said = panic.expect_err("it panicked").downcast::<&str>().expect("a text");
+        assert_eq!((*said, count.load(Ordering::Relaxed)), ("outer", 4));
+    }
+}
