@@ -23,6 +23,9 @@ fn in_a_process_of_its_own(name: &str) -> bool {
     }
     let _watchdog = Watchdog::new(Duration::from_secs(60) * scale());
     let mut again = Command::new(std::env::current_exe().expect("this program"));
+    // glibc reserves 64 MiB of addresses for the arena of a thread when it first allocates, which may be before a
+    // limit of the address space is set or behind. mallopt(3)
+    again.env("MALLOC_ARENA_MAX", "1");
     let ran = again.args([name, "--exact", "--nocapture"]).env(CHILD, name).output();
     let ran = ran.expect("a process");
     let said = String::from_utf8_lossy(&ran.stderr);
