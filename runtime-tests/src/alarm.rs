@@ -8,7 +8,11 @@ use std::ptr;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const INTERVAL_NANOS: i64 = 1_000_000;
+/// On a machine that is slower than usual, so many times longer: a thread of the kernel that is made for a request
+/// (io-wq) is given up after a few signals in its making (Linux 6.1), and the request is cancelled.
+fn interval_nanos() -> i64 {
+    1_000_000 * i64::from(crate::scale())
+}
 
 static SIGNALS: AtomicU64 = AtomicU64::new(0);
 
@@ -127,7 +131,7 @@ fn make() -> io::Result<Alarm> {
             return Err(io::Error::last_os_error());
         }
         let alarm = Alarm(timer);
-        let interval = libc::timespec { tv_sec: 0, tv_nsec: INTERVAL_NANOS };
+        let interval = libc::timespec { tv_sec: 0, tv_nsec: interval_nanos() };
         let times = libc::itimerspec { it_interval: interval, it_value: interval };
         match libc::timer_settime(timer, 0, &times, ptr::null_mut()) {
             0 => Ok(alarm),
