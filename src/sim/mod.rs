@@ -24,9 +24,14 @@
 //!
 //! Not all opcodes are there, see [`Ring::supports`](crate::ring::Ring::supports); others answer `EINVAL`, as an
 //! old kernel would. Rings of provided buffers and files can be registered, and nothing else (`EOPNOTSUPP`). There
-//! are no users or permissions, only stream sockets, and no address that a unix socket could be bound to. The
-//! monotonic clock of timeouts is [`Sim::elapsed`]. A send to a peer that
+//! are no users or permissions, only sockets of streams and of datagrams, and no address that a unix socket could
+//! be bound to. The monotonic clock of timeouts is [`Sim::elapsed`]. A send to a peer that
 //! has closed fails at once with `EPIPE`, on Linux often only the second one does.
+//!
+//! There is no `sendmsg(2)`, and no `recvmsg(2)`, which alone tells where a datagram came from.
+//! A socket that is connected stays so (`AF_UNSPEC` is not known), one of IPv6 reaches IPv6 alone, and nothing is
+//! broadcast. How many fit into a buffer is of the same order as on Linux, and not the same number. Their requests have
+//! no order among each other, not even on one socket.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -43,6 +48,7 @@ use crate::ring::{Enter, Interrupt, Kernel, KernelSide, Registry};
 use crate::sys::abi::Opcode;
 
 mod bell;
+mod datagrams;
 mod enter;
 mod faults;
 mod files;
@@ -210,6 +216,15 @@ impl Sim {
         self.world.borrow_mut().socket_pair().expect("no descriptor is left: close some")
     }
 
+    /// Two unix sockets that send each other datagrams. `socketpair(2)` with `SOCK_DGRAM`.
+    ///
+    /// # Panics
+    ///
+    /// When all of the 2²⁰ descriptors are open: close some.
+    pub fn datagram_pair(&self) -> (RawFd, RawFd) {
+        self.world.borrow_mut().datagram_pair().expect("no descriptor is left: close some")
+    }
+
     /// Descriptors that are open: those of a program that has cleaned up are 0.
     pub fn open_descriptors(&self) -> usize {
         self.world.borrow().open_descriptors()
@@ -285,7 +300,7 @@ struct SimKernel {
 }
 
 // SAFETY: results are true: a count is that of the bytes that `memory` copied to or from the front of the
-// lent buffer, and a descriptor is new (`World::open`). Lent memory is used by way of `memory::Taken` alone,
+// lent buffer (with `MSG_TRUNC`, of those that it would have with more room, as recv(2) has it), and a descriptor is new (`World::open`). Lent memory is used by way of `memory::Taken` alone,
 // which a request owns from the moment its submission was taken, and which is dropped before its final
 // completion is posted (`Requests::finish`).
 unsafe impl Kernel for SimKernel {

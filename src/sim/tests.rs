@@ -9,6 +9,7 @@ use crate::ring::{Cqe, Ring, Setup, Sqe, Target};
 mod cancels;
 mod chains;
 mod connections;
+mod datagrams;
 mod direct;
 mod faults;
 mod files;

@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::datagrams::Datagrams;
 use super::faults::{Fault, Injector};
 use super::files::{Files, Inode, Node};
 use super::flow::{self, Reader, WINDOW_BYTES, Writer};
@@ -242,6 +243,18 @@ impl World {
         Ok((open(here)?, open(there)?))
     }
 
+    pub(super) fn datagram_pair(&mut self) -> Result<(RawFd, RawFd), i32> {
+        let (here, there) = (
+            Rc::new(Socket::of_datagrams(libc::AF_UNIX)),
+            Rc::new(Socket::of_datagrams(libc::AF_UNIX)),
+        );
+        for (one, other) in [(&here, &there), (&there, &here)] {
+            one.datagrams.iter().for_each(|datagrams| datagrams.pair_with(other));
+        }
+        let mut open = |socket| self.open(Kind::Socket(socket), Access::BOTH);
+        Ok((open(here)?, open(there)?))
+    }
+
     /// `ftruncate(2)`.
     pub(super) fn truncate(&mut self, file: &OpenFile, len_bytes: u64) -> Result<(), i32> {
         let Kind::Inode(inode) = &file.kind else { return Err(libc::EINVAL) };
@@ -266,16 +279,29 @@ impl OpenFile {
         }
     }
 
-    /// Whether bytes must keep their order, so that requests must as well.
+    /// What it has of datagrams, if it is a socket of such.
+    pub(super) fn datagrams(&self) -> Option<&Datagrams> {
+        self.socket().ok()?.datagrams.as_ref()
+    }
+
+    /// Whether it is read and written without positions, so that one may have to wait.
     pub(super) fn is_stream(&self) -> bool {
         !matches!(self.kind, Kind::Inode(_))
+    }
+
+    /// Whether bytes must keep their order, so that requests must as well.
+    pub(super) fn has_order(&self) -> bool {
+        self.is_stream() && self.datagrams().is_none()
     }
 
     /// Whether a read would not wait. One that fails does not wait either.
     pub(super) fn can_read(&self) -> bool {
         match &self.kind {
             Kind::PipeReader(reader) => reader.available() > 0 || reader.finished(),
-            Kind::Socket(socket) => socket.endpoint().is_none_or(|end| end.can_receive()),
+            Kind::Socket(socket) => match &socket.datagrams {
+                Some(datagrams) => datagrams.can_receive(),
+                None => socket.endpoint().is_none_or(|end| end.can_receive()),
+            },
             Kind::Inode(_) | Kind::PipeWriter(_) => true,
         }
     }
@@ -286,7 +312,10 @@ impl OpenFile {
             Kind::PipeWriter(writer) => {
                 writer.space() >= len_bytes.min(PIPE_BUF) || writer.unread()
             }
-            Kind::Socket(socket) => socket.endpoint().is_none_or(|end| end.can_send()),
+            Kind::Socket(socket) => match &socket.datagrams {
+                Some(datagrams) => datagrams.can_send(),
+                None => socket.endpoint().is_none_or(|end| end.can_send()),
+            },
             Kind::Inode(_) | Kind::PipeReader(_) => true,
         }
     }
