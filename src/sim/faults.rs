@@ -198,6 +198,7 @@ pub(super) fn cuts(op: &Op, file: Option<&Rc<OpenFile>>, len_bytes: usize) -> Op
         // What is cut off a datagram is lost, which no kernel does without need.
         Kind::Socket(socket) => socket.datagrams.is_none(),
         Kind::PipeReader(_) => true,
+        Kind::Ring(_) => false,
     } && len_bytes > 1;
     match op {
         Op::Read { .. } | Op::Recv { .. } if bytes => Some(Fault::ShortRead),

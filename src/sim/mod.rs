@@ -32,11 +32,15 @@
 //! A socket that is connected stays so (`AF_UNSPEC` is not known), one of IPv6 reaches IPv6 alone, and nothing is
 //! broadcast. How many fit into a buffer is of the same order as on Linux, and not the same number. Their requests have
 //! no order among each other, not even on one socket.
+//!
+//! The descriptor of a ring is good for [messages](crate::ring::Sqe::msg_ring) alone: it cannot be polled. A message
+//! shows at the next `enter` of the ring that it is for, and nothing announces it before. A file that is sent to
+//! another ring is there at once, where Linux waits for that ring's owner.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
@@ -54,6 +58,7 @@ mod faults;
 mod files;
 mod flow;
 mod memory;
+mod messages;
 mod names;
 mod network;
 mod op;
@@ -76,7 +81,7 @@ pub use faults::{Fault, Faults};
 use registered::RegistryOf;
 use requests::Requests;
 use table::Table;
-use world::World;
+use world::{Access, Kind, World};
 
 /// The virtual time that it takes to read the clock. A program that is busy with nothing but waiting for a moment
 /// to come does not enter the kernel, and time has to pass for it too.
@@ -139,11 +144,19 @@ impl Sim {
     }
 
     /// A kernel of this world, for [`Setup::build_on`](crate::ring::Setup::build_on). Several rings may live
-    /// in one world; a wait in one of them takes no notice of what another has in flight.
+    /// in one world, and send each other messages; a wait in one of them takes no notice of what another has in
+    /// flight.
+    ///
+    /// # Panics
+    ///
+    /// When all of the 2²⁰ descriptors are open: close some.
     pub fn kernel(&self) -> Box<dyn Kernel> {
         let registry = RegistryOf::new(&self.world);
+        let kind = Kind::Ring(registry.ring());
+        let number = self.world.borrow_mut().open(kind, Access::BOTH);
         Box::new(SimKernel {
             sim: self.clone(),
+            number: number.expect("no descriptor is left: close some"),
             requests: Requests::of(registry.ring()),
             registry,
             bell: Arc::new(Bell::default()),
@@ -225,7 +238,7 @@ impl Sim {
         self.world.borrow_mut().datagram_pair().expect("no descriptor is left: close some")
     }
 
-    /// Descriptors that are open: those of a program that has cleaned up are 0.
+    /// Descriptors that are open, but for those of rings: those of a program that has cleaned up are 0.
     pub fn open_descriptors(&self) -> usize {
         self.world.borrow().open_descriptors()
     }
@@ -294,6 +307,8 @@ impl Sim {
 #[derive(Debug)]
 struct SimKernel {
     sim: Sim,
+    /// The ring's descriptor.
+    number: RawFd,
     requests: Requests,
     registry: Rc<RegistryOf>,
     bell: Arc<Bell>,
@@ -332,6 +347,11 @@ unsafe impl Kernel for SimKernel {
         Arc::clone(&self.bell) as Arc<dyn Interrupt>
     }
 
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: the number is the ring's until this is dropped, and none of Linux's.
+        Some(unsafe { BorrowedFd::borrow_raw(self.number) })
+    }
+
     fn registry(&self) -> Option<Rc<dyn Registry>> {
         Some(Rc::clone(&self.registry) as Rc<dyn Registry>)
     }
@@ -356,6 +376,8 @@ impl SimKernel {
 impl Drop for SimKernel {
     fn drop(&mut self) {
         // What is in flight dies with its ring.
-        self.sim.world.borrow_mut().in_flight -= self.requests.unfinished();
+        let world = &mut *self.sim.world.borrow_mut();
+        world.in_flight -= self.requests.unfinished();
+        world.close_ring(self.number, self.registry.ring());
     }
 }

@@ -11,6 +11,7 @@ mod timer;
 pub(super) use timer::{Timer, Update, When};
 
 use super::memory::Taken;
+use super::messages::Message;
 use crate::ring::{Address, RawSqe};
 use crate::sys::abi::{
     AcceptFlags, FILE_INDEX_ALLOC, FsyncFlags, InstallFdFlags, Opcode, PollFlags, RecvSendFlags,
@@ -85,6 +86,7 @@ pub(super) enum Op {
         path: Vec<u8>,
     },
     InstallFd,
+    Message(Message),
     Timeout(Timer),
     LinkTimeout {
         when: When,
@@ -127,7 +129,7 @@ pub(super) enum Op {
 }
 
 /// The opcodes that are known.
-pub(super) const KNOWN: [Opcode; 30] = [
+pub(super) const KNOWN: [Opcode; 31] = [
     Opcode::NOP,
     Opcode::FSYNC,
     Opcode::POLL_ADD,
@@ -155,6 +157,7 @@ pub(super) const KNOWN: [Opcode; 30] = [
     Opcode::LINKAT,
     Opcode::SYMLINKAT,
     Opcode::FIXED_FD_INSTALL,
+    Opcode::MSG_RING,
     Opcode::TIMEOUT,
     Opcode::LINK_TIMEOUT,
     Opcode::TIMEOUT_REMOVE,
@@ -223,6 +226,7 @@ impl Op {
                 Op::parse_connection(taken)
             }
             Opcode::SEND | Opcode::SEND_ZC => Op::parse_send(taken),
+            Opcode::MSG_RING => Message::parse(taken).map(Op::Message),
             Opcode::RECV => Op::parse_recv(sqe, selects),
             Opcode::READ_MULTISHOT => {
                 require(selects && sqe.addr == 0, libc::EINVAL)?;

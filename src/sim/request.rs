@@ -220,6 +220,7 @@ impl Request {
             // `requests` settles these when they start, and the last when its time has come.
             Op::Close { .. }
             | Op::Cancel { .. }
+            | Op::Message(_)
             | Op::TimeoutRemove { .. }
             | Op::LinkTimeout { .. } => done(0),
             Op::Timeout(_) => Ok(Some(self.run_out(world))),

@@ -13,6 +13,7 @@ mod datagrams;
 mod direct;
 mod faults;
 mod files;
+mod messages;
 mod names;
 mod polls;
 mod provided;

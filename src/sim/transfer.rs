@@ -200,6 +200,7 @@ impl Request {
                 }
             }
             Kind::PipeWriter(_) => Err(libc::EBADF),
+            Kind::Ring(_) => Err(libc::EINVAL),
         }
     }
 
@@ -258,6 +259,7 @@ impl Request {
                 count
             }
             Kind::PipeReader(_) => return Err(libc::EBADF),
+            Kind::Ring(_) => return Err(libc::EINVAL),
         };
         self.moved(count, flags & libc::MSG_WAITALL != 0, dont_wait)
     }

@@ -7,6 +7,8 @@ use runtime_tests::TempDir;
 use uring::ring::{At, BufRing, BufRingSetup, Cqe, CqeFlags, Files, Ring, Setup, Sqe, Target};
 use uring::sim::Sim;
 
+use super::messages::Other;
+
 const REQUEST: u64 = 1;
 const CANCEL: u64 = 2;
 /// How many descriptors are kept; a new one takes the place of an old one.
@@ -25,6 +27,7 @@ pub(crate) struct Machine {
     unix: [bool; KEPT],
     pub(crate) buffers: BufRing,
     pub(crate) files: Files,
+    pub(crate) other: Other,
 }
 
 /// All completions of one request.
@@ -57,6 +60,7 @@ impl Machine {
         assert!(root >= 0, "the directory is opened");
         let buffers = BufRingSetup::new(4, 16).build(&ring).expect("a group");
         let files = ring.register_files_sparse(4).expect("a table");
+        let other = Other::new(sim.as_ref());
         let (kept, next) = (vec![None; KEPT], 0);
         Machine {
             ring,
@@ -69,6 +73,7 @@ impl Machine {
             unix: [false; KEPT],
             buffers,
             files,
+            other,
         }
     }
 
