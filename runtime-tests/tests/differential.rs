@@ -13,13 +13,21 @@
 //! | sends to a TCP peer that has closed | the first one succeeds on Linux, and fails in the simulation |
 //! | bytes for a TCP socket that was shut down for receiving | Linux resets the connection if it was for sending too, the simulation keeps them |
 //! | `IORING_CQE_F_SOCK_NONEMPTY` | a hint; Linux asks some protocols only |
+//! | binding and connecting unix sockets | the simulation has no addresses for them |
+//! | how many datagrams fit into a buffer | Linux counts the memory of its packets; what is dropped is tested in the simulation |
+//! | whether a message to the own ring comes before its result | the choice of either kernel |
+//! | when a file that is sent to another ring is there | on Linux when that ring's owner enters, here at once |
 //! | blocks, times and owners of files | of the machine |
 #![cfg(not(miri))] // It has no io_uring.
 
+#[path = "differential/datagrams.rs"]
+mod datagrams;
 #[path = "differential/files.rs"]
 mod files;
 #[path = "differential/machine.rs"]
 mod machine;
+#[path = "differential/messages.rs"]
+mod messages;
 #[path = "differential/requests.rs"]
 mod requests;
 #[path = "differential/streams.rs"]
@@ -89,6 +97,16 @@ fn names_and_files_are_the_same() {
 #[test]
 fn pipes_and_sockets_are_the_same() {
     compare(200, 24, streams::play);
+}
+
+#[test]
+fn datagrams_are_the_same() {
+    compare(200, 60, datagrams::play);
+}
+
+#[test]
+fn messages_between_rings_are_the_same() {
+    compare(200, 40, messages::play);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::ffi::c_void;
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,6 +53,12 @@ pub unsafe trait Kernel: fmt::Debug {
 
     /// What ends a wait of this kernel from another thread.
     fn interrupt(&self) -> Arc<dyn Interrupt>;
+
+    /// The descriptor by which other rings of this kernel send messages to this one. None, unless a kernel says
+    /// otherwise.
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// What files and buffers are registered with. None, unless a kernel says otherwise: then registering
     /// fails with `EOPNOTSUPP`.

@@ -283,11 +283,11 @@ impl Ring {
         matches!(&self.backend, Backend::Linux(linux) if linux.fd().is_registered())
     }
 
-    /// The ring's descriptor; none where the other side is no Linux kernel.
+    /// The ring's descriptor; none where the ring, or a kernel in user space, has none.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         match &self.backend {
             Backend::Linux(linux) => linux.fd().fd(),
-            Backend::Other(_) => None,
+            Backend::Other(kernel) => kernel.fd(),
         }
     }
 

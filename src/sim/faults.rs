@@ -195,7 +195,10 @@ pub(super) fn cuts(op: &Op, file: Option<&Rc<OpenFile>>, len_bytes: usize) -> Op
         Kind::Inode(inode) => matches!(inode.node, Node::Regular(_)),
         // Small writes to a pipe are whole, pipe(7).
         Kind::PipeWriter(_) => len_bytes > PIPE_BUF,
-        Kind::PipeReader(_) | Kind::Socket(_) => true,
+        // What is cut off a datagram is lost, which no kernel does without need.
+        Kind::Socket(socket) => socket.datagrams.is_none(),
+        Kind::PipeReader(_) => true,
+        Kind::Ring(_) => false,
     } && len_bytes > 1;
     match op {
         Op::Read { .. } | Op::Recv { .. } if bytes => Some(Fault::ShortRead),
@@ -230,6 +233,7 @@ pub(super) fn closes_with_errors(file: &OpenFile) -> bool {
 /// The errnos that an operation may end with although nothing is wrong with what it was given.
 pub(super) fn errnos(op: &Op, file: Option<&Rc<OpenFile>>) -> &'static [i32] {
     let on_disk = file.is_some_and(|file| matches!(file.kind, Kind::Inode(_)));
+    let of_datagrams = file.is_some_and(|file| file.datagrams().is_some());
     match op {
         Op::Open { .. } => &[libc::EMFILE, libc::ENFILE, libc::ENOMEM],
         Op::Socket { .. } => &[libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM],
@@ -237,6 +241,8 @@ pub(super) fn errnos(op: &Op, file: Option<&Rc<OpenFile>>) -> &'static [i32] {
         Op::Accept { .. } => {
             &[libc::ECONNABORTED, libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM]
         }
+        // Nothing is sent by it.
+        Op::Connect { .. } if of_datagrams => &[libc::ENETUNREACH, libc::ENOBUFS],
         Op::Connect { .. } => &[
             libc::ECONNREFUSED,
             libc::ECONNABORTED,

@@ -89,6 +89,21 @@ impl Taken {
         unsafe { copy_in(self.0.addr, self.0.off as usize) }
     }
 
+    /// The socket address that a send names at `off`, if it does: its length is the first half of `splice_fd`.
+    pub(super) fn destination(&self) -> Result<Option<Vec<u8>>, i32> {
+        self.expect(&[Opcode::SEND, Opcode::SEND_ZC]);
+        if self.0.off == 0 {
+            return Ok(None);
+        }
+        let [a, b, ..] = self.0.splice_fd.to_ne_bytes();
+        let len_bytes = u16::from_ne_bytes([a, b]);
+        if u64::from(len_bytes) > MAX_ADDRESS_BYTES {
+            return Err(libc::EINVAL);
+        }
+        // SAFETY: by the push contract these opcodes lend so many initialised bytes at `off`, unless it is 0.
+        unsafe { copy_in(self.0.off, usize::from(len_bytes)) }.map(Some)
+    }
+
     /// A part of the lent buffer, to be written or sent.
     pub(super) fn bytes(&self, at: usize, len_bytes: usize) -> Result<Vec<u8>, i32> {
         self.expect(&[Opcode::WRITE, Opcode::SEND, Opcode::SEND_ZC]);

@@ -24,14 +24,23 @@
 //!
 //! Not all opcodes are there, see [`Ring::supports`](crate::ring::Ring::supports); others answer `EINVAL`, as an
 //! old kernel would. Rings of provided buffers and files can be registered, and nothing else (`EOPNOTSUPP`). There
-//! are no users or permissions, only stream sockets, and no address that a unix socket could be bound to. The
-//! monotonic clock of timeouts is [`Sim::elapsed`]. A send to a peer that
+//! are no users or permissions, only sockets of streams and of datagrams, and no address that a unix socket could
+//! be bound to. The monotonic clock of timeouts is [`Sim::elapsed`]. A send to a peer that
 //! has closed fails at once with `EPIPE`, on Linux often only the second one does.
+//!
+//! There is no `sendmsg(2)`, and no `recvmsg(2)`, which alone tells where a datagram came from.
+//! A socket that is connected stays so (`AF_UNSPEC` is not known), one of IPv6 reaches IPv6 alone, and nothing is
+//! broadcast. How many fit into a buffer is of the same order as on Linux, and not the same number. Their requests have
+//! no order among each other, not even on one socket.
+//!
+//! The descriptor of a ring is good for [messages](crate::ring::Sqe::msg_ring) alone: it cannot be polled. A message
+//! shows at the next `enter` of the ring that it is for, and nothing announces it before. A file that is sent to
+//! another ring is there at once, where Linux waits for that ring's owner.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
@@ -43,11 +52,13 @@ use crate::ring::{Enter, Interrupt, Kernel, KernelSide, Registry};
 use crate::sys::abi::Opcode;
 
 mod bell;
+mod datagrams;
 mod enter;
 mod faults;
 mod files;
 mod flow;
 mod memory;
+mod messages;
 mod names;
 mod network;
 mod op;
@@ -70,7 +81,7 @@ pub use faults::{Fault, Faults};
 use registered::RegistryOf;
 use requests::Requests;
 use table::Table;
-use world::World;
+use world::{Access, Kind, World};
 
 /// The virtual time that it takes to read the clock. A program that is busy with nothing but waiting for a moment
 /// to come does not enter the kernel, and time has to pass for it too.
@@ -133,11 +144,19 @@ impl Sim {
     }
 
     /// A kernel of this world, for [`Setup::build_on`](crate::ring::Setup::build_on). Several rings may live
-    /// in one world; a wait in one of them takes no notice of what another has in flight.
+    /// in one world, and send each other messages; a wait in one of them takes no notice of what another has in
+    /// flight.
+    ///
+    /// # Panics
+    ///
+    /// When all of the 2²⁰ descriptors are open: close some.
     pub fn kernel(&self) -> Box<dyn Kernel> {
         let registry = RegistryOf::new(&self.world);
+        let kind = Kind::Ring(registry.ring());
+        let number = self.world.borrow_mut().open(kind, Access::BOTH);
         Box::new(SimKernel {
             sim: self.clone(),
+            number: number.expect("no descriptor is left: close some"),
             requests: Requests::of(registry.ring()),
             registry,
             bell: Arc::new(Bell::default()),
@@ -210,7 +229,16 @@ impl Sim {
         self.world.borrow_mut().socket_pair().expect("no descriptor is left: close some")
     }
 
-    /// Descriptors that are open: those of a program that has cleaned up are 0.
+    /// Two unix sockets that send each other datagrams. `socketpair(2)` with `SOCK_DGRAM`.
+    ///
+    /// # Panics
+    ///
+    /// When all of the 2²⁰ descriptors are open: close some.
+    pub fn datagram_pair(&self) -> (RawFd, RawFd) {
+        self.world.borrow_mut().datagram_pair().expect("no descriptor is left: close some")
+    }
+
+    /// Descriptors that are open, but for those of rings: those of a program that has cleaned up are 0.
     pub fn open_descriptors(&self) -> usize {
         self.world.borrow().open_descriptors()
     }
@@ -279,13 +307,15 @@ impl Sim {
 #[derive(Debug)]
 struct SimKernel {
     sim: Sim,
+    /// The ring's descriptor.
+    number: RawFd,
     requests: Requests,
     registry: Rc<RegistryOf>,
     bell: Arc<Bell>,
 }
 
 // SAFETY: results are true: a count is that of the bytes that `memory` copied to or from the front of the
-// lent buffer, and a descriptor is new (`World::open`). Lent memory is used by way of `memory::Taken` alone,
+// lent buffer (with `MSG_TRUNC`, of those that it would have with more room, as recv(2) has it), and a descriptor is new (`World::open`). Lent memory is used by way of `memory::Taken` alone,
 // which a request owns from the moment its submission was taken, and which is dropped before its final
 // completion is posted (`Requests::finish`).
 unsafe impl Kernel for SimKernel {
@@ -317,6 +347,11 @@ unsafe impl Kernel for SimKernel {
         Arc::clone(&self.bell) as Arc<dyn Interrupt>
     }
 
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        // SAFETY: the number is the ring's until this is dropped, and none of Linux's.
+        Some(unsafe { BorrowedFd::borrow_raw(self.number) })
+    }
+
     fn registry(&self) -> Option<Rc<dyn Registry>> {
         Some(Rc::clone(&self.registry) as Rc<dyn Registry>)
     }
@@ -341,6 +376,8 @@ impl SimKernel {
 impl Drop for SimKernel {
     fn drop(&mut self) {
         // What is in flight dies with its ring.
-        self.sim.world.borrow_mut().in_flight -= self.requests.unfinished();
+        let world = &mut *self.sim.world.borrow_mut();
+        world.in_flight -= self.requests.unfinished();
+        world.close_ring(self.number, self.registry.ring());
     }
 }

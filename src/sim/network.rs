@@ -1,4 +1,4 @@
-//! Who listens where: the addresses of a network that lies within the simulation.
+//! Who is where: the addresses of a network that lies within the simulation.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::{Rc, Weak};
@@ -28,10 +28,13 @@ impl Network {
             return Err(libc::EINVAL);
         }
         self.bound.retain(|(_, socket)| socket.strong_count() > 0);
+        let same = |other: &Weak<Socket>| {
+            other.upgrade().is_some_and(|other| same_protocol(&other, socket))
+        };
         let mut address = address;
         if address.port() == 0 {
             address.set_port(self.free_port()?);
-        } else if self.bound.iter().any(|(taken, _)| conflict(*taken, address)) {
+        } else if self.bound.iter().any(|(taken, by)| conflict(*taken, address) && same(by)) {
             return Err(libc::EADDRINUSE);
         }
         self.bound.push((address, Rc::downgrade(socket)));
@@ -55,6 +58,9 @@ impl Network {
 
     /// `listen(2)`; a socket that was not bound gets a free port.
     pub(super) fn listen(&mut self, socket: &Rc<Socket>, backlog: i32) -> Result<(), i32> {
+        if socket.datagrams.is_some() {
+            return Err(libc::EOPNOTSUPP);
+        }
         match &mut *socket.stage.borrow_mut() {
             Stage::Listening(listening) => {
                 listening.resize(backlog);
@@ -86,7 +92,16 @@ impl Network {
         if !matches!(&*socket.stage.borrow(), Stage::Unconnected) {
             return Err(libc::EISCONN);
         }
+        if socket.datagrams.is_some() {
+            self.autobind(socket)?;
+        }
         check_family(socket, address)?;
+        if let Some(datagrams) = &socket.datagrams {
+            let (local, peer) = self.names(socket, address)?;
+            socket.local.set(Some(local));
+            datagrams.connect(peer);
+            return Ok(Some(()));
+        }
         let listener = self.listener(address).ok_or(libc::ECONNREFUSED)?;
         let names = self.names(socket, address)?;
         {
@@ -109,14 +124,7 @@ impl Network {
         socket: &Rc<Socket>,
         address: SocketAddr,
     ) -> Result<(SocketAddr, SocketAddr), i32> {
-        // Connecting to "any address" is connecting to oneself, ip(7).
-        let mut peer = address;
-        if peer.ip().is_unspecified() {
-            peer.set_ip(match peer {
-                SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-                SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            });
-        }
+        let peer = not_any(address);
         let local = match socket.local.get() {
             Some(local) if !local.ip().is_unspecified() => local,
             Some(local) => SocketAddr::new(peer.ip(), local.port()),
@@ -127,6 +135,37 @@ impl Network {
             }
         };
         Ok((local, peer))
+    }
+
+    /// Gives a socket of datagrams a port before its first use, whatever comes of that use.
+    pub(super) fn autobind(&mut self, socket: &Rc<Socket>) -> Result<(), i32> {
+        match unspecified(socket.domain) {
+            Some(any) if socket.local.get().is_none() => self.bind(socket, any),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where a datagram comes from, and where it goes.
+    pub(super) fn route(
+        &mut self,
+        socket: &Rc<Socket>,
+        to: Option<SocketAddr>,
+    ) -> Result<(SocketAddr, SocketAddr), i32> {
+        let to = not_any(to.ok_or(libc::EDESTADDRREQ)?);
+        check_family(socket, to)?;
+        if to.port() == 0 {
+            return Err(libc::EINVAL);
+        }
+        Ok((self.names(socket, to)?.0, to))
+    }
+
+    /// The socket that takes a datagram from one address to another.
+    pub(super) fn hearer(&self, from: SocketAddr, to: SocketAddr) -> Option<Rc<Socket>> {
+        let hears = |socket: &Rc<Socket>| {
+            socket.datagrams.as_ref().is_some_and(|datagrams| datagrams.hears(from))
+                && socket.local.get().is_some_and(|local| conflict(local, to))
+        };
+        self.bound.iter().filter_map(|(_, socket)| socket.upgrade()).find(hears)
     }
 
     fn listener(&self, address: SocketAddr) -> Option<Rc<Socket>> {
@@ -145,6 +184,21 @@ fn conflict(a: SocketAddr, b: SocketAddr) -> bool {
         a.ip().is_unspecified() && (a.is_ipv6() || a.is_ipv4() == b.is_ipv4())
     };
     a.port() == b.port() && (a.ip() == b.ip() || any(a, b) || any(b, a))
+}
+
+fn same_protocol(one: &Socket, other: &Socket) -> bool {
+    one.datagrams.is_some() == other.datagrams.is_some()
+}
+
+/// Reaching "any address" is reaching oneself, ip(7).
+fn not_any(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    address
 }
 
 fn check_family(socket: &Socket, address: SocketAddr) -> Result<(), i32> {

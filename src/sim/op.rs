@@ -11,6 +11,7 @@ mod timer;
 pub(super) use timer::{Timer, Update, When};
 
 use super::memory::Taken;
+use super::messages::Message;
 use crate::ring::{Address, RawSqe};
 use crate::sys::abi::{
     AcceptFlags, FILE_INDEX_ALLOC, FsyncFlags, InstallFdFlags, Opcode, PollFlags, RecvSendFlags,
@@ -85,6 +86,7 @@ pub(super) enum Op {
         path: Vec<u8>,
     },
     InstallFd,
+    Message(Message),
     Timeout(Timer),
     LinkTimeout {
         when: When,
@@ -104,6 +106,8 @@ pub(super) enum Op {
     },
     Send {
         flags: i32,
+        /// Where a datagram goes.
+        to: Option<Result<SocketAddr, i32>>,
         zero_copy: bool,
     },
     /// With a limit for all completions of a multishot, as far as it is not used up.
@@ -117,6 +121,7 @@ pub(super) enum Op {
     },
     Socket {
         domain: i32,
+        datagrams: bool,
     },
     Truncate {
         len_bytes: u64,
@@ -124,7 +129,7 @@ pub(super) enum Op {
 }
 
 /// The opcodes that are known.
-pub(super) const KNOWN: [Opcode; 30] = [
+pub(super) const KNOWN: [Opcode; 31] = [
     Opcode::NOP,
     Opcode::FSYNC,
     Opcode::POLL_ADD,
@@ -152,6 +157,7 @@ pub(super) const KNOWN: [Opcode; 30] = [
     Opcode::LINKAT,
     Opcode::SYMLINKAT,
     Opcode::FIXED_FD_INSTALL,
+    Opcode::MSG_RING,
     Opcode::TIMEOUT,
     Opcode::LINK_TIMEOUT,
     Opcode::TIMEOUT_REMOVE,
@@ -177,6 +183,7 @@ const MESSAGE_FLAGS: i32 = libc::MSG_DONTWAIT
     | libc::MSG_NOSIGNAL
     | libc::MSG_MORE
     | libc::MSG_CMSG_CLOEXEC;
+
 fn require(holds: bool, errno: i32) -> Result<(), i32> {
     if holds { Ok(()) } else { Err(errno) }
 }
@@ -184,6 +191,12 @@ fn require(holds: bool, errno: i32) -> Result<(), i32> {
 /// Where to read or write; none at the file's own position.
 fn offset(sqe: &RawSqe) -> Option<u64> {
     Some(sqe.off).filter(|&offset| offset != u64::MAX)
+}
+
+/// The address in a `struct sockaddr`, or the errno for one of an `unknown` family.
+fn internet(bytes: &[u8], unknown: i32) -> Result<SocketAddr, i32> {
+    let address = Address::from_bytes(bytes).and_then(|address| address.to_std());
+    address.ok_or(if bytes.len() < 16 { libc::EINVAL } else { unknown })
 }
 
 impl Op {
@@ -212,7 +225,8 @@ impl Op {
             Opcode::ACCEPT | Opcode::CONNECT | Opcode::BIND | Opcode::SOCKET => {
                 Op::parse_connection(taken)
             }
-            Opcode::SEND | Opcode::SEND_ZC => Op::parse_send(sqe),
+            Opcode::SEND | Opcode::SEND_ZC => Op::parse_send(taken),
+            Opcode::MSG_RING => Message::parse(taken).map(Op::Message),
             Opcode::RECV => Op::parse_recv(sqe, selects),
             Opcode::READ_MULTISHOT => {
                 require(selects && sqe.addr == 0, libc::EINVAL)?;
@@ -292,10 +306,8 @@ impl Op {
         match Opcode(sqe.opcode) {
             Opcode::CONNECT | Opcode::BIND => {
                 let bytes = taken.socket_address()?;
-                let address = Address::from_bytes(&bytes).and_then(|address| address.to_std());
                 // Only unix sockets have other addresses, and none of those can be bound here.
-                let unknown = if bytes.len() < 16 { libc::EINVAL } else { libc::ECONNREFUSED };
-                let address = address.ok_or(unknown);
+                let address = internet(&bytes, libc::ECONNREFUSED);
                 Ok(match Opcode(sqe.opcode) {
                     Opcode::BIND => Op::Bind { address },
                     _ => Op::Connect { address },
@@ -319,19 +331,22 @@ impl Op {
                 let (domain, kind) = (sqe.fd, sqe.off as i32 & !SOCKET_FLAGS);
                 // `SOCK_MAX` is 11.
                 require((0..11).contains(&kind), libc::EINVAL)?;
+                let datagrams = kind == libc::SOCK_DGRAM;
                 let protocols = match domain {
+                    libc::AF_INET | libc::AF_INET6 if datagrams => [0, libc::IPPROTO_UDP],
                     libc::AF_INET | libc::AF_INET6 => [0, libc::IPPROTO_TCP],
                     libc::AF_UNIX => [0, libc::AF_UNIX],
                     _ => return Err(libc::EAFNOSUPPORT),
                 };
-                require(kind == libc::SOCK_STREAM, libc::ESOCKTNOSUPPORT)?;
+                require(datagrams || kind == libc::SOCK_STREAM, libc::ESOCKTNOSUPPORT)?;
                 require(protocols.contains(&(sqe.len as i32)), libc::EPROTONOSUPPORT)?;
-                Ok(Op::Socket { domain })
+                Ok(Op::Socket { domain, datagrams })
             }
         }
     }
 
-    fn parse_send(sqe: &RawSqe) -> Result<Op, i32> {
+    fn parse_send(taken: &Taken) -> Result<Op, i32> {
+        let sqe = taken.sqe();
         let (how, flags) = (RecvSendFlags::from_bits(sqe.ioprio), sqe.op_flags as i32);
         let zero_copy = Opcode(sqe.opcode) == Opcode::SEND_ZC;
         let known = if zero_copy {
@@ -343,7 +358,8 @@ impl Op {
         };
         require(how.is_some_and(|how| known.contains(how)), libc::EINVAL)?;
         require(flags & !MESSAGE_FLAGS == 0, libc::EOPNOTSUPP)?;
-        Ok(Op::Send { flags, zero_copy })
+        let to = taken.destination()?.map(|bytes| internet(&bytes, libc::EAFNOSUPPORT));
+        Ok(Op::Send { flags, to, zero_copy })
     }
 
     fn parse_recv(sqe: &RawSqe, selects: bool) -> Result<Op, i32> {
@@ -352,7 +368,7 @@ impl Op {
             RecvSendFlags::POLL_FIRST | RecvSendFlags::RECV_MULTISHOT | RecvSendFlags::BUNDLE;
         let how = how.filter(|&how| known.contains(how)).ok_or(libc::EINVAL)?;
         let multi = how.contains(RecvSendFlags::RECV_MULTISHOT);
-        require(flags & !MESSAGE_FLAGS == 0, libc::EOPNOTSUPP)?;
+        require(flags & !(MESSAGE_FLAGS | libc::MSG_TRUNC) == 0, libc::EOPNOTSUPP)?;
         // A multishot needs memory for every completion, and has no whole that it could wait for.
         require(!multi || selects && flags & libc::MSG_WAITALL == 0, libc::EINVAL)?;
         require(multi || sqe.splice_fd == 0, libc::EINVAL)?;

@@ -1,7 +1,7 @@
-//! What is registered with a ring: groups of provided buffers, and a table of files.
+//! What the world keeps for a ring: groups of provided buffers, a table of files, and messages to it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_void;
 use std::fmt;
 use std::io;
@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::memory::{Argument, BufferRing};
-use super::world::{OpenFile, World};
-use crate::ring::{RegisterOp, Registry};
+use super::world::{Kind, OpenFile, World};
+use crate::ring::{RawCqe, RegisterOp, Registry};
 use crate::sys::abi::{FILE_INDEX_ALLOC, REGISTER_FILES_SKIP};
 
 /// In place of a descriptor: no file.
@@ -24,6 +24,8 @@ pub(super) type RingNumber = u64;
 pub(super) struct Registered {
     groups: BTreeMap<u16, BufferRing>,
     files: Option<FileTable>,
+    /// What other rings have posted to it, oldest first.
+    pub(super) messages: VecDeque<RawCqe>,
 }
 
 /// Registered files.
@@ -156,7 +158,7 @@ impl World {
                 }
                 let file = |&number: &i32| match number {
                     NO_FILE => Ok(None),
-                    _ => self.file(number).map(Some),
+                    _ => self.registrable(number).map(Some),
                 };
                 let slots = numbers.iter().map(file).collect::<Result<Vec<_>, i32>>()?;
                 if slots.is_empty() {
@@ -173,6 +175,12 @@ impl World {
         }
     }
 
+    /// A file that may be registered. Rings may not: their tables would keep each other alive.
+    fn registrable(&self, number: i32) -> Result<Rc<OpenFile>, i32> {
+        let file = self.file(number)?;
+        if matches!(file.kind, Kind::Ring(_)) { Err(libc::EBADF) } else { Ok(file) }
+    }
+
     fn update_files(
         &mut self,
         ring: RingNumber,
@@ -187,7 +195,10 @@ impl World {
             if number == REGISTER_FILES_SKIP {
                 continue;
             }
-            let file = if number == NO_FILE { Ok(None) } else { self.file(number).map(Some) };
+            let file = match number {
+                NO_FILE => Ok(None),
+                _ => self.registrable(number).map(Some),
+            };
             let bad = file.is_err();
             if let Some(files) = &mut self.registered(ring)?.files {
                 // Linux takes out what was there before it looks at what is to come.

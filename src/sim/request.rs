@@ -150,7 +150,7 @@ impl Request {
     /// The stream and direction whose order it has to keep; none for requests that take no bytes from or
     /// to a stream, or that are settled.
     pub(super) fn lane(&self) -> Option<(u64, Direction)> {
-        let file = self.file.as_ref().filter(|file| file.is_stream() && !self.is_settled())?;
+        let file = self.file.as_ref().filter(|file| file.has_order() && !self.is_settled())?;
         let direction = match self.op {
             Op::Read { .. } | Op::Recv { .. } | Op::Accept { .. } => Direction::In,
             Op::Write { .. } | Op::Send { .. } => Direction::Out,
@@ -169,11 +169,15 @@ impl Request {
             // What fails does not wait.
             Op::Recv { .. } | Op::Send { .. } if file.socket().is_err() => true,
             Op::Recv { flags, .. } => flags & libc::MSG_DONTWAIT != 0 || file.can_read(),
+            Op::Write { .. } | Op::Send { .. } if file.datagrams().is_some() => {
+                file.datagrams().is_some_and(|datagrams| self.sends_at_once(datagrams))
+            }
             Op::Write { .. } => file.can_write(len_bytes),
             Op::Send { flags, .. } => flags & libc::MSG_DONTWAIT != 0 || file.can_write(len_bytes),
             Op::Accept { wait, .. } => {
                 !wait || file.socket().map_or(true, |socket| socket.can_accept())
             }
+            Op::Connect { .. } if file.datagrams().is_some() => true,
             Op::Connect { address: Ok(address) } => world.network.can_connect(*address),
             Op::Poll { .. } => !matches!(self.polled(file), Ok(None)),
             _ => true,
@@ -216,6 +220,7 @@ impl Request {
             // `requests` settles these when they start, and the last when its time has come.
             Op::Close { .. }
             | Op::Cancel { .. }
+            | Op::Message(_)
             | Op::TimeoutRemove { .. }
             | Op::LinkTimeout { .. } => done(0),
             Op::Timeout(_) => Ok(Some(self.run_out(world))),
@@ -231,8 +236,9 @@ impl Request {
                     access,
                 )?)
             }
-            Op::Socket { domain } => {
-                let socket = Kind::Socket(Rc::new(Socket::new(*domain)));
+            Op::Socket { domain, datagrams } => {
+                let new = if *datagrams { Socket::of_datagrams } else { Socket::new };
+                let socket = Kind::Socket(Rc::new(new(*domain)));
                 opened(world.install(self.ring, self.sqe().splice_fd, socket, Access::BOTH)?)
             }
             Op::InstallFd => {

@@ -18,6 +18,8 @@ mod timeouts;
 
 /// The longest time that a request takes for no other reason than to come after a later one.
 const MAX_DELAY_NANOS: u64 = 20_000;
+/// Among the numbers of requests: the oldest message for the ring.
+const MESSAGE: u64 = u64::MAX;
 /// A stalled request takes less than 2 to the power of so many microseconds.
 const STALL_BITS: u64 = 20;
 const LINKS: SqeFlags = SqeFlags::IO_LINK.union(SqeFlags::IO_HARDLINK);
@@ -174,6 +176,10 @@ impl Requests {
                     let closed = world.registered(self.ring).and_then(|ring| ring.close(slot));
                     request.settle(closed.map_or_else(|errno| -errno, |()| 0));
                 }
+                Op::Message(message) => {
+                    let sent = request.send_message(message, world);
+                    request.settle(sent.unwrap_or_else(|errno| -errno));
+                }
                 Op::TimeoutRemove { user_data, update } => {
                     request.settle(self.change_timeout(world, user_data, update));
                 }
@@ -253,17 +259,19 @@ impl Requests {
     }
 
     /// The requests numbered `from` and above that could complete now: those that need not wait, and on a
-    /// stream only the oldest of each direction, or bytes would lose their order.
+    /// stream only the oldest of each direction, or bytes would lose their order. With all of them the oldest message.
     pub(super) fn completable(&self, world: &World, from: u64) -> Vec<u64> {
         self.ready(world)
             .filter(|&(id, active)| id >= from && active.request.due(self.posted) <= world.now())
             .map(|(id, _)| id)
+            .chain((from == 0 && world.has_message(self.ring)).then_some(MESSAGE))
             .collect()
     }
 
     /// When the next request can complete that nothing but time keeps from it.
     pub(super) fn next_deadline(&self, world: &World) -> Option<Duration> {
-        self.ready(world).map(|(_, active)| active.request.due(self.posted)).min()
+        let message = world.has_message(self.ring).then(|| world.now());
+        self.ready(world).map(|(_, active)| active.request.due(self.posted)).chain(message).min()
     }
 
     fn ready<'a>(&'a self, world: &'a World) -> impl Iterator<Item = (u64, &'a Active)> {
@@ -303,6 +311,12 @@ impl Requests {
 
     /// Lets one request go on; returns whether a completion was posted.
     fn complete(&mut self, world: &mut World, side: &mut KernelSide<'_>, id: u64) -> bool {
+        if id == MESSAGE {
+            let message = world.take_message(self.ring);
+            message.into_iter().for_each(|cqe| self.post(world, side, cqe));
+            self.posted += u64::from(message.is_some());
+            return message.is_some();
+        }
         let Some(active) = self.active.get_mut(&id) else { return false };
         if !active.request.is_ready(world) {
             return false;
@@ -463,6 +477,7 @@ fn note_submission(world: &mut World, taken: &Taken, op: &Result<Op, i32>) {
     let (first, second) = match op {
         Ok(Op::Cancel { user_data }) => (*user_data, 0),
         Ok(Op::Fallocate { offset, len_bytes, .. }) => (*offset, *len_bytes),
+        Ok(Op::Message(message)) => (message.user_data, message.result as u64),
         Ok(Op::Truncate { len_bytes }) => (*len_bytes, 0),
         Ok(Op::Read { offset, .. } | Op::Write { offset }) => (offset.unwrap_or(u64::MAX), 0),
         _ => (0, 0),

@@ -1,23 +1,27 @@
-//! Stream sockets: listeners with their backlog, and connections of two flows.
+//! Sockets: of streams, with the backlog of those that listen and connections of two flows; of datagrams.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use super::datagrams::Datagrams;
 use super::flow::{self, Mark, Reader, Writer};
 
 /// `SOMAXCONN`, where listen(2) cuts the backlog.
 const MAX_BACKLOG: usize = 4096;
 
-/// A socket of type `SOCK_STREAM`.
+/// A socket of type `SOCK_STREAM` or `SOCK_DGRAM`.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) domain: i32,
     pub(super) nodelay: Cell<bool>,
     /// The address it was bound to.
     pub(super) local: Cell<Option<SocketAddr>>,
+    /// How far one of streams has come.
     pub(super) stage: RefCell<Stage>,
+    /// What one of datagrams has instead.
+    pub(super) datagrams: Option<Datagrams>,
 }
 
 /// How far a socket has come.
@@ -250,7 +254,12 @@ impl Socket {
             nodelay: Cell::new(false),
             local: Cell::new(None),
             stage: RefCell::new(Stage::Unconnected),
+            datagrams: None,
         }
+    }
+
+    pub(super) fn of_datagrams(domain: i32) -> Socket {
+        Socket { datagrams: Some(Datagrams::default()), ..Socket::new(domain) }
     }
 
     pub(super) fn connected(domain: i32, endpoint: Endpoint) -> Socket {
@@ -287,6 +296,9 @@ impl Socket {
 
     /// The oldest connection that waits to be accepted; `None` if there is none yet.
     pub(super) fn accept(&self) -> Result<Option<Endpoint>, i32> {
+        if self.datagrams.is_some() {
+            return Err(libc::EOPNOTSUPP);
+        }
         match &mut *self.stage.borrow_mut() {
             Stage::Listening(backlog) => Ok(backlog.waiting.pop_front()),
             _ => Err(libc::EINVAL),
@@ -297,6 +309,9 @@ impl Socket {
     pub(super) fn shutdown(&self, how: i32) -> Result<(), i32> {
         if !(libc::SHUT_RD..=libc::SHUT_RDWR).contains(&how) {
             return Err(libc::EINVAL);
+        }
+        if let Some(datagrams) = &self.datagrams {
+            return datagrams.shutdown(how, self.domain);
         }
         let stage = match &*self.stage.borrow() {
             Stage::Unconnected => return Err(libc::ENOTCONN),
@@ -316,6 +331,9 @@ impl Socket {
 
     /// What poll(2) says.
     pub(super) fn events(&self) -> u32 {
+        if let Some(datagrams) = &self.datagrams {
+            return datagrams.events();
+        }
         let events = match &*self.stage.borrow() {
             Stage::Unconnected => libc::POLLOUT | libc::POLLWRNORM | libc::POLLHUP,
             Stage::Listening(backlog) if backlog.waiting.is_empty() => 0,
@@ -327,6 +345,9 @@ impl Socket {
 
     /// Counts of what woke readers and writers so far.
     pub(super) fn wakes(&self) -> (u64, u64) {
+        if let Some(datagrams) = &self.datagrams {
+            return datagrams.wakes();
+        }
         match &*self.stage.borrow() {
             Stage::Unconnected => (0, 0),
             Stage::Listening(backlog) => (backlog.arrivals, 0),

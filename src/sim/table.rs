@@ -47,7 +47,13 @@ impl DescriptorTable for Table {
     }
 
     fn peer_addr(&self, number: RawFd) -> io::Result<SocketAddr> {
-        let endpoint = io(self.0.borrow().socket(number))?.endpoint();
+        let socket = io(self.0.borrow().socket(number))?;
+        if let Some(datagrams) =
+            socket.datagrams.as_ref().filter(|_| socket.domain != libc::AF_UNIX)
+        {
+            return io(datagrams.peer().ok_or(libc::ENOTCONN));
+        }
+        let endpoint = socket.endpoint();
         let endpoint = io(endpoint.ok_or(libc::ENOTCONN))?;
         io(endpoint.names().map(|(_, peer)| peer).ok_or(libc::EOPNOTSUPP))
     }
@@ -56,6 +62,7 @@ impl DescriptorTable for Table {
         let socket = io(self.0.borrow().socket(number))?;
         match socket.domain {
             libc::AF_UNIX => io(Err(libc::EOPNOTSUPP)),
+            _ if socket.datagrams.is_some() => io(Err(libc::ENOPROTOOPT)),
             _ => Ok(socket.nodelay.get()),
         }
     }
@@ -64,6 +71,7 @@ impl DescriptorTable for Table {
         let socket = io(self.0.borrow().socket(number))?;
         match socket.domain {
             libc::AF_UNIX => io(Err(libc::EOPNOTSUPP)),
+            _ if socket.datagrams.is_some() => io(Err(libc::ENOPROTOOPT)),
             _ => {
                 socket.nodelay.set(on);
                 Ok(())

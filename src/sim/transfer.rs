@@ -9,7 +9,7 @@ use crate::ring::RecvSendFlags;
 use crate::sys::abi::{CqeFlags, SqeFlags};
 
 /// Memory for one transfer.
-enum Room {
+pub(super) enum Room {
     /// What is left of the memory that the submission lent.
     Lent(usize),
     /// Provided buffers.
@@ -17,7 +17,7 @@ enum Room {
 }
 
 impl Room {
-    fn len_bytes(&self) -> usize {
+    pub(super) fn len_bytes(&self) -> usize {
         match self {
             Room::Lent(len_bytes) => *len_bytes,
             Room::Provided(chosen) => chosen.len_bytes(),
@@ -78,7 +78,7 @@ impl Request {
     }
 
     /// Hands over what was read. `whole` uses a provided buffer up, as far as it was asked for, whatever came.
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         world: &mut World,
         room: &Room,
@@ -118,6 +118,13 @@ impl Request {
         if multi && !file.is_stream() {
             return Err(libc::EBADFD);
         }
+        if let Some(datagrams) = file.datagrams() {
+            return self.receive_datagram(datagrams, world, &room);
+        }
+        if flags & libc::MSG_TRUNC != 0 {
+            // tcp(7) has it throw bytes away, which nobody here has asked for yet.
+            return Err(libc::EOPNOTSUPP);
+        }
         let Some(bytes) = self.bytes_of(file, offset, flags, room.len_bytes())? else {
             return Ok(None);
         };
@@ -138,7 +145,7 @@ impl Request {
     }
 
     /// One of many completions, or the last.
-    fn shot(&mut self, count: usize) -> Outcome {
+    pub(super) fn shot(&mut self, count: usize) -> Outcome {
         let result = i32::try_from(count).unwrap_or(i32::MAX);
         if let Op::Recv { left_bytes: Some(left_bytes), .. } = &mut self.op {
             *left_bytes = left_bytes.saturating_sub(count);
@@ -193,6 +200,7 @@ impl Request {
                 }
             }
             Kind::PipeWriter(_) => Err(libc::EBADF),
+            Kind::Ring(_) => Err(libc::EINVAL),
         }
     }
 
@@ -215,6 +223,9 @@ impl Request {
         let room = self.room(world)?;
         let len_bytes = room.len_bytes();
         let dont_wait = flags & libc::MSG_DONTWAIT != 0;
+        if let (Ok(socket), Some(datagrams)) = (file.socket(), file.datagrams()) {
+            return self.send_datagram(socket, datagrams, world, &room);
+        }
         let count = match &file.kind {
             Kind::Inode(inode) => match &inode.node {
                 Node::Regular(_) => self.write_file(file, offset, world)?,
@@ -248,12 +259,18 @@ impl Request {
                 count
             }
             Kind::PipeReader(_) => return Err(libc::EBADF),
+            Kind::Ring(_) => return Err(libc::EINVAL),
         };
         self.moved(count, flags & libc::MSG_WAITALL != 0, dont_wait)
     }
 
     /// The next `count` bytes to send.
-    fn outgoing(&mut self, world: &mut World, room: &Room, count: usize) -> Result<Vec<u8>, i32> {
+    pub(super) fn outgoing(
+        &mut self,
+        world: &mut World,
+        room: &Room,
+        count: usize,
+    ) -> Result<Vec<u8>, i32> {
         let Room::Provided(chosen) = room else {
             let bytes = self.taken.bytes(self.progress, count)?;
             if self.is_zero_copy() {

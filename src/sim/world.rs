@@ -5,6 +5,7 @@ use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::datagrams::Datagrams;
 use super::faults::{Fault, Injector};
 use super::files::{Files, Inode, Node};
 use super::flow::{self, Reader, WINDOW_BYTES, Writer};
@@ -29,8 +30,8 @@ pub(super) struct World {
     pub(super) files: Files,
     pub(super) network: Network,
     descriptors: BTreeMap<RawFd, Rc<OpenFile>>,
-    /// What is registered with each ring.
-    rings: BTreeMap<RingNumber, Registered>,
+    /// What is kept for each ring.
+    pub(super) rings: BTreeMap<RingNumber, Registered>,
     last_ring: RingNumber,
     /// The number of the first descriptor.
     first: RawFd,
@@ -82,6 +83,7 @@ pub(super) enum Kind {
     PipeReader(Reader),
     PipeWriter(Writer),
     Socket(Rc<Socket>),
+    Ring(RingNumber),
 }
 
 impl World {
@@ -214,8 +216,18 @@ impl World {
         self.descriptors.remove(&number).map(drop).ok_or(libc::EBADF)
     }
 
+    /// Gives a ring's number up, unless somebody has closed it before.
+    pub(super) fn close_ring(&mut self, number: RawFd, ring: RingNumber) {
+        let is_open = |file: Rc<OpenFile>| matches!(file.kind, Kind::Ring(other) if other == ring);
+        if self.file(number).is_ok_and(is_open) {
+            self.descriptors.remove(&self.plain(number));
+        }
+    }
+
+    /// How many are open, but for those of rings.
     pub(super) fn open_descriptors(&self) -> usize {
-        self.descriptors.len()
+        let is_ring = |file: &&Rc<OpenFile>| matches!(file.kind, Kind::Ring(_));
+        self.descriptors.len() - self.descriptors.values().filter(is_ring).count()
     }
 
     /// A number as it is in every run with one seed, wherever this table begins.
@@ -239,6 +251,18 @@ impl World {
             let socket = Rc::new(Socket::connected(libc::AF_UNIX, endpoint));
             self.open(Kind::Socket(socket), Access::BOTH)
         };
+        Ok((open(here)?, open(there)?))
+    }
+
+    pub(super) fn datagram_pair(&mut self) -> Result<(RawFd, RawFd), i32> {
+        let (here, there) = (
+            Rc::new(Socket::of_datagrams(libc::AF_UNIX)),
+            Rc::new(Socket::of_datagrams(libc::AF_UNIX)),
+        );
+        for (one, other) in [(&here, &there), (&there, &here)] {
+            one.datagrams.iter().for_each(|datagrams| datagrams.pair_with(other));
+        }
+        let mut open = |socket| self.open(Kind::Socket(socket), Access::BOTH);
         Ok((open(here)?, open(there)?))
     }
 
@@ -266,17 +290,30 @@ impl OpenFile {
         }
     }
 
-    /// Whether bytes must keep their order, so that requests must as well.
+    /// What it has of datagrams, if it is a socket of such.
+    pub(super) fn datagrams(&self) -> Option<&Datagrams> {
+        self.socket().ok()?.datagrams.as_ref()
+    }
+
+    /// Whether it is read and written without positions, so that one may have to wait.
     pub(super) fn is_stream(&self) -> bool {
-        !matches!(self.kind, Kind::Inode(_))
+        !matches!(self.kind, Kind::Inode(_) | Kind::Ring(_))
+    }
+
+    /// Whether bytes must keep their order, so that requests must as well.
+    pub(super) fn has_order(&self) -> bool {
+        self.is_stream() && self.datagrams().is_none()
     }
 
     /// Whether a read would not wait. One that fails does not wait either.
     pub(super) fn can_read(&self) -> bool {
         match &self.kind {
             Kind::PipeReader(reader) => reader.available() > 0 || reader.finished(),
-            Kind::Socket(socket) => socket.endpoint().is_none_or(|end| end.can_receive()),
-            Kind::Inode(_) | Kind::PipeWriter(_) => true,
+            Kind::Socket(socket) => match &socket.datagrams {
+                Some(datagrams) => datagrams.can_receive(),
+                None => socket.endpoint().is_none_or(|end| end.can_receive()),
+            },
+            Kind::Inode(_) | Kind::PipeWriter(_) | Kind::Ring(_) => true,
         }
     }
 
@@ -286,8 +323,11 @@ impl OpenFile {
             Kind::PipeWriter(writer) => {
                 writer.space() >= len_bytes.min(PIPE_BUF) || writer.unread()
             }
-            Kind::Socket(socket) => socket.endpoint().is_none_or(|end| end.can_send()),
-            Kind::Inode(_) | Kind::PipeReader(_) => true,
+            Kind::Socket(socket) => match &socket.datagrams {
+                Some(datagrams) => datagrams.can_send(),
+                None => socket.endpoint().is_none_or(|end| end.can_send()),
+            },
+            Kind::Inode(_) | Kind::PipeReader(_) | Kind::Ring(_) => true,
         }
     }
 
@@ -295,7 +335,7 @@ impl OpenFile {
     pub(super) fn events(&self) -> Result<u32, i32> {
         let mut events = 0;
         match &self.kind {
-            Kind::Inode(_) => return Err(libc::EOPNOTSUPP),
+            Kind::Inode(_) | Kind::Ring(_) => return Err(libc::EOPNOTSUPP),
             Kind::Socket(socket) => return Ok(socket.events()),
             Kind::PipeReader(reader) => {
                 if reader.available() > 0 {
@@ -320,7 +360,7 @@ impl OpenFile {
     /// Counts of what woke readers and writers so far.
     pub(super) fn wakes(&self) -> (u64, u64) {
         match &self.kind {
-            Kind::Inode(_) => (0, 0),
+            Kind::Inode(_) | Kind::Ring(_) => (0, 0),
             Kind::PipeReader(reader) => (reader.arrivals(), 0),
             Kind::PipeWriter(writer) => (0, writer.departures()),
             Kind::Socket(socket) => socket.wakes(),

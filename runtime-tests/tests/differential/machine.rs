@@ -7,6 +7,8 @@ use runtime_tests::TempDir;
 use uring::ring::{At, BufRing, BufRingSetup, Cqe, CqeFlags, Files, Ring, Setup, Sqe, Target};
 use uring::sim::Sim;
 
+use super::messages::Other;
+
 const REQUEST: u64 = 1;
 const CANCEL: u64 = 2;
 /// How many descriptors are kept; a new one takes the place of an old one.
@@ -20,10 +22,12 @@ pub(crate) struct Machine {
     root: RawFd,
     kept: Vec<Option<RawFd>>,
     next: usize,
-    /// Whether the descriptors that are kept are of TCP.
+    /// Whether the descriptors that are kept are of TCP, and whether they are unix sockets of datagrams.
     tcp: [bool; KEPT],
+    unix: [bool; KEPT],
     pub(crate) buffers: BufRing,
     pub(crate) files: Files,
+    pub(crate) other: Other,
 }
 
 /// All completions of one request.
@@ -56,8 +60,21 @@ impl Machine {
         assert!(root >= 0, "the directory is opened");
         let buffers = BufRingSetup::new(4, 16).build(&ring).expect("a group");
         let files = ring.register_files_sparse(4).expect("a table");
+        let other = Other::new(sim.as_ref());
         let (kept, next) = (vec![None; KEPT], 0);
-        Machine { ring, sim, _dir: dir, root, kept, next, tcp: [false; KEPT], buffers, files }
+        Machine {
+            ring,
+            sim,
+            _dir: dir,
+            root,
+            kept,
+            next,
+            tcp: [false; KEPT],
+            unix: [false; KEPT],
+            buffers,
+            files,
+            other,
+        }
     }
 
     pub(crate) fn is_linux(&self) -> bool {
@@ -72,6 +89,22 @@ impl Machine {
     /// One of the descriptors that are kept; sometimes one that was never open.
     pub(crate) fn fd(&self, which: u8) -> RawFd {
         self.kept[usize::from(which) % KEPT].unwrap_or(900_000)
+    }
+
+    /// One of those that are open; sometimes any.
+    pub(crate) fn open(&self, which: u8) -> u8 {
+        let is_open = |&at: &u8| self.kept[usize::from(at)].is_some();
+        let open: Vec<u8> = (0..KEPT as u8).filter(is_open).collect();
+        if which % 16 == 15 || open.is_empty() {
+            which
+        } else {
+            open[usize::from(which) % open.len()]
+        }
+    }
+
+    /// The one that was kept last.
+    pub(crate) fn newest(&self) -> u8 {
+        (self.next.wrapping_sub(1) % KEPT) as u8
     }
 
     pub(crate) fn target<'a>(&self, which: u8) -> Target<'a> {
@@ -94,7 +127,7 @@ impl Machine {
             self.run(Sqe::close(old));
         }
         self.kept[at] = Some(number);
-        self.tcp[at] = false;
+        (self.tcp[at], self.unix[at]) = (false, false);
     }
 
     /// Whether this is one side of a TCP connection.
@@ -124,6 +157,24 @@ impl Machine {
             self.keep(end);
             self.tcp[(self.next - 1) % KEPT] = kind % 3 == 2;
         }
+    }
+
+    /// A pair of unix sockets that exchange datagrams, made and kept.
+    pub(crate) fn datagram_pair(&mut self) {
+        let (one, two) = match &self.sim {
+            Some(sim) => sim.datagram_pair(),
+            None => numbers(std::os::unix::net::UnixDatagram::pair().expect("sockets")),
+        };
+        for end in [one, two] {
+            self.keep(end);
+            self.unix[(self.next - 1) % KEPT] = true;
+        }
+    }
+
+    /// Whether this is one of a pair of unix sockets that exchange datagrams.
+    pub(crate) fn is_unix(&self, which: u8) -> bool {
+        let at = usize::from(which) % KEPT;
+        self.unix[at] && self.kept[at].is_some()
     }
 
     /// Two TCP sockets that are connected.

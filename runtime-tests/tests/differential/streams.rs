@@ -80,12 +80,12 @@ pub(crate) fn play(machine: &mut Machine, step: Step) -> String {
 }
 
 /// Up to so many bytes, none like the next.
-fn pattern(n: u16, most: u16) -> Vec<u8> {
+pub(crate) fn pattern(n: u16, most: u16) -> Vec<u8> {
     (0..n % most).map(|at| at.wrapping_add(n) as u8).collect()
 }
 
 /// What came in provided buffers, which go back.
-fn taken(machine: &Machine, done: &Done) -> Vec<u8> {
+pub(crate) fn taken(machine: &Machine, done: &Done) -> Vec<u8> {
     let mut bytes = Vec::new();
     for &cqe in &done.0 {
         // SAFETY: a completion of a request that selected from this group, passed once and in order.

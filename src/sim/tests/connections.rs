@@ -8,14 +8,17 @@ fn address(text: &str) -> SocketAddr {
 }
 
 #[test]
-fn sockets_are_streams_of_three_families() {
+fn sockets_are_streams_or_datagrams_of_three_families() {
     let (_sim, mut ring) = machine(1);
     for (domain, kind, protocol, expected) in [
         (libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, libc::IPPROTO_TCP, 0),
         (libc::AF_INET6, libc::SOCK_STREAM, 0, 0),
         (libc::AF_UNIX, libc::SOCK_STREAM, 0, 0),
         (libc::AF_NETLINK, libc::SOCK_STREAM, 0, -libc::EAFNOSUPPORT),
-        (libc::AF_INET, libc::SOCK_DGRAM, 0, -libc::ESOCKTNOSUPPORT),
+        (libc::AF_INET, libc::SOCK_SEQPACKET, 0, -libc::ESOCKTNOSUPPORT),
+        (libc::AF_INET, libc::SOCK_DGRAM, 0, 0),
+        (libc::AF_INET6, libc::SOCK_DGRAM, libc::IPPROTO_UDP, 0),
+        (libc::AF_INET, libc::SOCK_DGRAM, libc::IPPROTO_TCP, -libc::EPROTONOSUPPORT),
         (libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_UDP, -libc::EPROTONOSUPPORT),
     ] {
         let result = complete(&mut ring, Sqe::socket(domain, kind, protocol));
