@@ -101,6 +101,12 @@ fn pipes_and_sockets_are_the_same() {
 
 #[test]
 fn datagrams_are_the_same() {
+    // Linux 6.12 cancels a receive into provided buffers where 6.18 yields a datagram of no bytes.
+    if Machine::linux().is_some() && !kernel().supports(Opcode::PIPE) {
+        return skipped(
+            "Linux here is older than 6.16, and the simulation's datagrams are as newer ones have them",
+        );
+    }
     compare(200, 60, datagrams::play);
 }
 
