@@ -183,7 +183,8 @@ impl Slots {
         self.on_other_cqe(token, cqe, actions);
     }
 
-    /// A completion came for a live operation: one of several, or one that nobody waits for, or a scope too.
+    /// A completion came for a live operation: one of several, or one that nobody waits for, or a scope too. Apart, so
+    /// that the short way goes into the loop that takes completions: in one piece both take 30 instructions more.
     fn on_other_cqe(&mut self, token: Token, cqe: Cqe, actions: &mut VecDeque<Action>) {
         let Some(slot) = self.get(token) else { return };
         let done = !cqe.more();

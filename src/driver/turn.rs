@@ -94,7 +94,11 @@ impl Driver {
         }
         if wait == Wait::Submit {
             // Not `Ring::submit`, which fetches what was deferred too.
-            let submitted = ring.enter(ring.queued(), 0, EnterFlags::empty());
+            let submitted = match ring.queued() {
+                // The cancels that there were have become needless.
+                0 => Ok(0),
+                count => ring.enter(count, 0, EnterFlags::empty()),
+            };
             self.reap(ring);
             return match submitted {
                 Err(error) if !is_passing(&error) => Err(error),
@@ -250,7 +254,6 @@ impl Driver {
                     _ => slots.on_cqe(*cqe, &mut actions),
                 }
             }
-            drop((slots, actions));
             if count < batch.len() || ring.ready() == 0 {
                 return;
             }

@@ -35,6 +35,12 @@ struct Entry {
     index: usize,
 }
 
+impl Entry {
+    fn is_live(&self, timers: &Slab<Timer>) -> bool {
+        timers.get(self.index).is_some_and(|timer| timer.serial == self.serial)
+    }
+}
+
 struct Timer {
     /// Never used twice, so it tells this timer from later ones in the same slot.
     serial: u64,
@@ -68,7 +74,7 @@ impl Queue {
         if self.heap.last().is_some_and(|last| last.serial == key.serial) {
             self.heap.pop();
         }
-        while self.heap.first().is_some_and(|first| !self.is_live(first)) {
+        while self.heap.first().is_some_and(|first| !first.is_live(&self.timers)) {
             self.remove_first();
         }
         let dead = self.heap.len() - self.timers.len();
@@ -110,10 +116,6 @@ impl Queue {
         self.timers.get_mut(key.index).filter(|timer| timer.serial == key.serial)
     }
 
-    fn is_live(&self, entry: &Entry) -> bool {
-        self.timers.get(entry.index).is_some_and(|timer| timer.serial == entry.serial)
-    }
-
     fn remove_first(&mut self) {
         let Some(last) = self.heap.pop() else { return };
         if !self.heap.is_empty() {
@@ -123,10 +125,7 @@ impl Queue {
 
     /// Takes the dead entries out. Each has paid for its share of this by its removal.
     fn sweep(&mut self) {
-        let timers = &self.timers;
-        self.heap.retain(|entry| {
-            timers.get(entry.index).is_some_and(|timer| timer.serial == entry.serial)
-        });
+        self.heap.retain(|entry| entry.is_live(&self.timers));
         for position in (0..self.heap.len().div_ceil(CHILDREN)).rev() {
             self.sink(position, self.heap[position]);
         }
