@@ -52,6 +52,7 @@ pub mod fs;
 pub mod io;
 pub mod net;
 pub mod op;
+mod panics;
 pub mod pool;
 pub mod ring;
 mod runtime;
@@ -61,7 +62,6 @@ mod sync;
 mod sys;
 pub mod task;
 pub mod time;
-mod wake;
 
 pub use blocking::spawn_blocking;
 pub use runtime::{

@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("sync", &[]),
-    ("wake", &[]),
+    ("panics", &[]),
     ("buf", &[]),
-    ("fd", &["wake"]),
+    ("fd", &["panics"]),
     // `buf` for `Room` alone: what a read is lent must not be readable, and both layers need to say so.
     ("ring", &["sys", "buf"]),
     ("sim", &["ring", "sys", "fd"]),
-    ("driver", &["ring", "sys", "sync", "wake"]),
+    ("driver", &["ring", "sys", "sync", "panics"]),
     ("pool", &["driver", "ring"]),
     ("op", &["driver", "ring", "buf", "fd", "pool"]),
-    ("task", &["sync"]),
+    ("task", &["sync", "panics"]),
     ("time", &[]),
-    ("blocking", &["task"]),
+    ("blocking", &["task", "panics"]),
     ("runtime", &["driver", "task", "time", "ring", "blocking", "pool", "sync"]),
     ("io", &["buf"]),
     // `sys` for the plain calls that copy a file, which have no operation that is as cheap.

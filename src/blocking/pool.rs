@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::channel::oneshot::{self, Receiver};
 
+use crate::panics::contain;
+
 /// What the end of the runtime means to a call that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AtShutdown {
@@ -255,14 +257,4 @@ impl fmt::Debug for Pool {
 
 fn ignore_poison<T>(locked: Result<T, PoisonError<T>>) -> T {
     locked.unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs user code whose panic has nobody to go to, and must not end the thread.
-fn contain(run: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
-        // What was thrown may panic when it is dropped; what that throws is leaked, to end it.
-        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-            mem::forget(again);
-        }
-    }
 }

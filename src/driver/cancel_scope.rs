@@ -14,7 +14,7 @@ use slab::Slab;
 
 use super::Driver;
 use super::slots::Token;
-use crate::wake::wake_all;
+use crate::panics::wake_all;
 
 thread_local! {
     static CURRENT: RefCell<Option<CancelScope>> = const { RefCell::new(None) };

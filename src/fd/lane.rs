@@ -275,6 +275,7 @@ impl<D: Direction> fmt::Debug for Held<D> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Woken;
     use super::*;
     use futures::FutureExt;
     use futures::task::noop_waker_ref;
@@ -282,8 +283,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::pin::pin;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::Wake;
+    use std::sync::atomic::Ordering;
 
     fn socket() -> Fd {
         let (socket, _) = UnixStream::pair().expect("sockets");
@@ -323,15 +323,6 @@ mod tests {
         drop(first);
         drop(second);
         assert!(polled(third.as_mut()).is_some());
-    }
-
-    #[derive(Default)]
-    struct Woken(AtomicBool);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Relaxed);
-        }
     }
 
     #[test]

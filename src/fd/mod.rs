@@ -19,7 +19,7 @@ use std::task::{Poll, Waker};
 pub mod lane;
 mod table;
 
-use crate::wake::wake_all;
+use crate::panics::wake_all;
 use lane::{Accepted, LateBytes, Queue};
 pub use table::{DescriptorTable, add_table};
 
@@ -244,8 +244,9 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::{Context, RawWaker, RawWakerVTable, Wake};
 
+    /// Whether it was woken.
     #[derive(Default)]
-    struct Woken(AtomicBool);
+    pub(super) struct Woken(pub(super) AtomicBool);
 
     impl Wake for Woken {
         fn wake(self: Arc<Self>) {

@@ -6,23 +6,12 @@ use std::{
     fmt,
     future::Future,
     io,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Mutex, PoisonError},
     task::{Context, Poll},
 };
 
 use super::raw::{JoinRef, TaskRef};
-
-/// Runs user code that nobody waits for, so that its panic has nobody to go to.
-pub(super) fn contain(run: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
-        // What was thrown may panic when it is dropped; what that throws is leaked, to end it.
-        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-            std::mem::forget(again);
-        }
-    }
-}
 
 /// A spawned task, as a future for its output. Returned by [`spawn`](crate::task::spawn).
 ///

@@ -51,11 +51,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::{
-    executor::Core,
-    join::{JoinError, contain},
-    waker::Remote,
-};
+use super::{executor::Core, join::JoinError, waker::Remote};
+use crate::panics::contain;
 use crate::sync::{AtomicBool, AtomicI64, Cell, Lifetime, thread_local};
 
 pub(super) use wakers::Called;

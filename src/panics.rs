@@ -1,10 +1,20 @@
-//! Waking several who wait for one event.
+//! Panics of code of the user's that have nobody to go to, or others to keep from something.
 
 use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 use std::thread;
+
+/// Runs code of the user's whose panic has nobody to go to, and must not end what goes on.
+pub(crate) fn contain(run: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+        // What was thrown may panic when it is dropped; what that throws is leaked, to end it.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            mem::forget(again);
+        }
+    }
+}
 
 /// Wakes them all, in their order. A wake is anybody's code, and nobody tells of the event a second time: one that
 /// panics keeps none of the others from theirs. The first panic passes when all are woken, unless one is passing
@@ -15,20 +25,14 @@ pub(crate) fn wake_all(wakers: Vec<Waker>) {
         match (catch_unwind(AssertUnwindSafe(|| waker.wake())), &first) {
             (Ok(()), _) => {}
             (Err(panic), None) => first = Some(panic),
-            (Err(panic), Some(_)) => drop_contained(panic),
+            (Err(panic), Some(_)) => contain(|| drop(panic)),
         }
     }
     match first {
-        Some(panic) if thread::panicking() => drop_contained(panic),
+        Some(panic) if thread::panicking() => contain(|| drop(panic)),
         Some(panic) => resume_unwind(panic),
         None => {}
     }
-}
-
-/// What was thrown may panic itself when it is dropped.
-fn drop_contained(panic: Box<dyn Any + Send>) {
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(panic)));
-    dropped.unwrap_or_else(mem::forget);
 }
 
 #[cfg(test)]
