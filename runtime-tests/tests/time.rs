@@ -21,9 +21,6 @@ fn a_sleep_that_is_first_polled_behind_its_deadline_ends() {
             let late = time::sleep(Duration::from_millis(1));
             std::thread::sleep(Duration::from_millis(5));
             late.await;
-            let later = time::sleep(Duration::from_millis(1));
-            std::thread::sleep(Duration::from_millis(5));
-            assert!(later.is_elapsed());
         });
     });
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use uring::ring::{Address, Sqe};
 
 use super::Step;
-use super::machine::{Machine, filled, room};
+use super::machine::Machine;
 use super::streams::{pattern, taken};
 
 const RECV: [i32; 6] = [
@@ -72,22 +72,10 @@ pub(crate) fn play(machine: &mut Machine, step: Step) -> String {
             format!("send {name} {} to {}: {}", bytes.len(), b % 3, done.words())
         }
         11 | 12 => {
-            let (len, flags) = (usize::from(n) % 50, RECV[usize::from(b) % RECV.len()]);
-            let mut to = room(len);
-            let sqe = Sqe::recv(machine.target(a), &mut to.spare_capacity_mut()[..len], flags);
-            let done = machine.try_to(sqe);
-            // What is told may be more than what is there.
-            let bytes = filled(to, done.result().min(len as i32));
-            format!("recv {name} {len} {flags}: {} {bytes:?}", done.words())
+            let flags = RECV[usize::from(b) % RECV.len()];
+            format!("recv {name} {}", machine.recv(a, n, flags))
         }
-        13 => {
-            let len = usize::from(n) % 50;
-            let mut to = room(len);
-            let sqe = Sqe::read(machine.target(a), &mut to.spare_capacity_mut()[..len], None);
-            let done = machine.try_to(sqe);
-            let bytes = filled(to, done.result());
-            format!("read {name} {len}: {} {bytes:?}", done.words())
-        }
+        13 => format!("read {name} {}", machine.read(a, n)),
         14 => {
             let bytes = pattern(n, 40);
             let done = machine.try_to(Sqe::write(machine.target(a), &bytes, None));

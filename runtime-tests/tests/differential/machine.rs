@@ -213,6 +213,27 @@ impl Machine {
         self.run_within(sqe, Duration::from_millis(limit))
     }
 
+    /// Receives up to some bytes, and says how many were asked for and what came.
+    pub(crate) fn recv(&mut self, which: u8, n: u16, flags: i32) -> String {
+        let len = usize::from(n) % 50;
+        let mut to = room(len);
+        let sqe = Sqe::recv(self.target(which), &mut to.spare_capacity_mut()[..len], flags);
+        let done = self.try_to(sqe);
+        // What is told of a datagram may be more than what is there.
+        let bytes = filled(to, done.result().min(len as i32));
+        format!("{len} {flags}: {} {bytes:?}", done.words())
+    }
+
+    /// Reads up to some bytes, and says how many were asked for and what came.
+    pub(crate) fn read(&mut self, which: u8, n: u16) -> String {
+        let len = usize::from(n) % 50;
+        let mut to = room(len);
+        let sqe = Sqe::read(self.target(which), &mut to.spare_capacity_mut()[..len], None);
+        let done = self.try_to(sqe);
+        let bytes = filled(to, done.result());
+        format!("{len}: {} {bytes:?}", done.words())
+    }
+
     fn run_within(&mut self, sqe: Sqe<'_>, limit: Duration) -> Done {
         // SAFETY: waited for to its end.
         unsafe { self.ring.push(sqe.user_data(REQUEST)) }.expect("space");

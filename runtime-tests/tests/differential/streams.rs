@@ -3,7 +3,7 @@
 use uring::ring::Sqe;
 
 use super::Step;
-use super::machine::{Done, Machine, filled, room};
+use super::machine::{Done, Machine};
 
 const SEND: [i32; 3] = [0, libc::MSG_DONTWAIT, libc::MSG_WAITALL];
 const RECV: [i32; 5] =
@@ -27,21 +27,10 @@ pub(crate) fn play(machine: &mut Machine, step: Step) -> String {
             format!("write {} {}: {}", a % 6, bytes.len(), done.words())
         }
         5 | 6 => {
-            let (len, flags) = (usize::from(n) % 50, RECV[usize::from(b) % RECV.len()]);
-            let mut to = room(len);
-            let sqe = Sqe::recv(machine.target(a), &mut to.spare_capacity_mut()[..len], flags);
-            let done = machine.try_to(sqe);
-            let bytes = filled(to, done.result());
-            format!("recv {} {len} {flags}: {} {bytes:?}", a % 6, done.words())
+            let flags = RECV[usize::from(b) % RECV.len()];
+            format!("recv {} {}", a % 6, machine.recv(a, n, flags))
         }
-        7 => {
-            let len = usize::from(n) % 50;
-            let mut to = room(len);
-            let sqe = Sqe::read(machine.target(a), &mut to.spare_capacity_mut()[..len], None);
-            let done = machine.try_to(sqe);
-            let bytes = filled(to, done.result());
-            format!("read {} {len}: {} {bytes:?}", a % 6, done.words())
-        }
+        7 => format!("read {} {}", a % 6, machine.read(a, n)),
         8 => {
             // What comes for a TCP socket that does not listen is listed.
             let how = if machine.is_tcp(a) { libc::SHUT_WR } else { i32::from(b % 4) };

@@ -5,13 +5,24 @@ use std::time::Duration;
 use runtime_tests::alarm;
 use uring::ring::abi::Timespec;
 use uring::ring::{
-    RegionSetup, RegisterOp, Ring, Signals, Sqe, TimeoutFlags, WaitArgs, WaitFor, WaitSlot,
+    Region, RegionSetup, RegisterOp, Ring, Signals, Sqe, TimeoutFlags, WaitArgs, WaitFor, WaitSlot,
 };
 
 use crate::{disabled_ring, errno, has, ring};
 
 fn has_regions() -> bool {
     has(RegisterOp::REGISTER_MEM_REGION)
+}
+
+/// A ring with a region for the arguments of waits; none, said aloud, where Linux has no regions.
+fn ring_with_places(setup: RegionSetup) -> Option<(Ring, Region)> {
+    if !has_regions() {
+        return None;
+    }
+    let ring = disabled_ring()?;
+    let region = ring.register_region(setup.wait_args()).expect("a region");
+    ring.enable().expect("enabled");
+    Some((ring, region))
 }
 
 /// Waits for a completion that never comes; the errno that ends it, 0 for the limit.
@@ -60,13 +71,8 @@ fn arguments_of_waits_are_for_a_ring_that_is_not_enabled() {
 
 #[test]
 fn a_wait_uses_the_arguments_of_its_place() {
-    if !has_regions() {
-        return;
-    }
     for setup in [RegionSetup::user(4096), RegionSetup::kernel(4096)] {
-        let Some(mut ring) = disabled_ring() else { return };
-        let mut region = ring.register_region(setup.wait_args()).expect("a region");
-        ring.enable().expect("enabled");
+        let Some((mut ring, mut region)) = ring_with_places(setup) else { return };
         assert_eq!(region.wait_slots() as usize, region.len_bytes() / 64);
         let soon = WaitArgs { limit: Some(Duration::from_millis(1)), ..WaitArgs::default() };
         let slot: WaitSlot<'_> = region.set(3, &soon).expect("a place");
@@ -84,12 +90,7 @@ fn a_wait_uses_the_arguments_of_its_place() {
 
 #[test]
 fn a_region_may_go_before_its_ring() {
-    if !has_regions() {
-        return;
-    }
-    let Some(mut ring) = disabled_ring() else { return };
-    let mut region = ring.register_region(RegionSetup::user(4096).wait_args()).expect("a region");
-    ring.enable().expect("enabled");
+    let Some((mut ring, mut region)) = ring_with_places(RegionSetup::user(4096)) else { return };
     let soon = WaitArgs { limit: Some(Duration::from_millis(1)), ..WaitArgs::default() };
     region.set(0, &soon).expect("a place");
     drop(region);
@@ -98,12 +99,10 @@ fn a_region_may_go_before_its_ring() {
 
 #[test]
 fn a_limit_of_centuries_in_a_place_does_not_end_a_wait_early() {
-    if !has_regions() || alarm::ends_waits() {
+    if alarm::ends_waits() {
         return;
     }
-    let Some(mut ring) = disabled_ring() else { return };
-    let mut region = ring.register_region(RegionSetup::user(4096).wait_args()).expect("a region");
-    ring.enable().expect("enabled");
+    let Some((mut ring, mut region)) = ring_with_places(RegionSetup::user(4096)) else { return };
     let for_ever = WaitArgs { limit: Some(Duration::MAX), ..WaitArgs::default() };
     let place = region.set(0, &for_ever).expect("a place").offset_bytes();
     // What is waited for comes during the wait.
@@ -118,12 +117,10 @@ fn a_limit_of_centuries_in_a_place_does_not_end_a_wait_early() {
 
 #[test]
 fn a_place_whose_region_is_gone_says_nothing_of_signals() {
-    if !has_regions() || alarm::ends_waits() {
+    if alarm::ends_waits() {
         return;
     }
-    let Some(mut ring) = disabled_ring() else { return };
-    let mut region = ring.register_region(RegionSetup::user(4096).wait_args()).expect("a region");
-    ring.enable().expect("enabled");
+    let Some((mut ring, mut region)) = ring_with_places(RegionSetup::user(4096)) else { return };
     let blocking = Some(Signals::none());
     let through =
         WaitArgs { limit: Some(Duration::from_millis(1)), blocking, ..Default::default() };
