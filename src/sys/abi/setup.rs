@@ -125,7 +125,8 @@ bitflags! {
         /// Only one thread submits. Linux 6.0.
         const SINGLE_ISSUER = 1 << 12;
         /// Completes in `enter` with [`EnterFlags::GETEVENTS`](super::EnterFlags::GETEVENTS) and at no other
-        /// time; only with `SINGLE_ISSUER`, not with `SQPOLL`. Linux 6.1.
+        /// time; only with `SINGLE_ISSUER`, not with `SQPOLL`. Linux 6.1; whoever polls the ring's descriptor hears of
+        /// completions since 6.3.
         const DEFER_TASKRUN = 1 << 13;
         /// The rings lie in memory of the caller's. Linux 6.5.
         const NO_MMAP = 1 << 14;
