@@ -5,7 +5,6 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
-use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -16,6 +15,7 @@ use futures::stream::FusedStream;
 use super::Driver;
 use super::op::{Completion, MultiOp, Op};
 use super::slots::{Ended, Token};
+use super::token::Noted;
 
 /// An operation that was submitted and completes once.
 ///
@@ -25,22 +25,20 @@ use super::slots::{Ended, Token};
 #[must_use = "an operation in flight is cancelled when its future is dropped"]
 pub struct InFlight<T: Op> {
     /// None when the result was taken.
-    named: Option<(Rc<Driver>, Token)>,
-    /// Whether the driver may know a waker already.
-    polled: bool,
+    named: Option<(Rc<Driver>, Noted)>,
     _op: PhantomData<fn() -> T>,
 }
 
 impl<T: Op> InFlight<T> {
     pub(super) fn new(driver: Rc<Driver>, token: Token) -> InFlight<T> {
-        InFlight { named: Some((driver, token)), polled: false, _op: PhantomData }
+        InFlight { named: Some((driver, Noted::new(token))), _op: PhantomData }
     }
 
     /// Asks the kernel to cancel the operation. Awaiting it then yields its real result, whichever it was:
     /// cancelled (`ECANCELED`, sometimes `EINTR`) or completed before the cancel came.
     pub fn cancel(self) -> InFlight<T> {
-        if let Some((driver, token)) = &self.named {
-            driver.cancel(*token);
+        if let Some((driver, noted)) = &self.named {
+            driver.cancel(noted.token());
         }
         self
     }
@@ -58,11 +56,12 @@ impl<T: Op> InFlight<T> {
     ///
     /// When the operation was awaited before.
     pub async fn result(&mut self) -> io::Result<u32> {
-        let Some((driver, token)) = &self.named else {
+        let Some((driver, noted)) = &mut self.named else {
             panic!("an operation was asked for its result after it had yielded it");
         };
-        self.polled = true;
-        let known = poll_fn(|context| match driver.poll_result(*token, context.waker()) {
+        noted.poll();
+        let token = noted.token();
+        let known = poll_fn(|context| match driver.poll_result(token, context.waker()) {
             Some(cqe) => Poll::Ready(cqe),
             None => Poll::Pending,
         });
@@ -74,14 +73,15 @@ impl<T: Op> Future for InFlight<T> {
     type Output = T::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T::Output> {
-        let first = !mem::replace(&mut self.polled, true);
-        let Some((driver, token)) = &self.named else {
+        let Some((driver, noted)) = &mut self.named else {
             panic!("an operation was polled after it had yielded its result");
         };
-        if first && driver.poll_first(*token, context.waker()) {
+        // Before its first poll the driver knows no waker.
+        let token = noted.token();
+        if !noted.poll() && driver.poll_first(token, context.waker()) {
             return Poll::Pending;
         }
-        let Some(Ended { payload, end }) = driver.poll(*token, context.waker()) else {
+        let Some(Ended { payload, end }) = driver.poll(token, context.waker()) else {
             return Poll::Pending;
         };
         let op = driver.take::<T>(payload);
@@ -92,15 +92,15 @@ impl<T: Op> Future for InFlight<T> {
 
 impl<T: Op> Drop for InFlight<T> {
     fn drop(&mut self) {
-        if let Some((driver, token)) = self.named.take() {
-            driver.on_drop(token);
+        if let Some((driver, noted)) = self.named.take() {
+            driver.on_drop(noted.token());
         }
     }
 }
 
 impl<T: Op> fmt::Debug for InFlight<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let token = self.named.as_ref().map(|(_, token)| token);
+        let token = self.named.as_ref().map(|(_, noted)| noted.token());
         f.debug_struct("InFlight").field("token", &token).finish_non_exhaustive()
     }
 }

@@ -32,3 +32,28 @@ impl Token {
         user_data as u32 & CANCEL != 0
     }
 }
+
+/// A token, and whether what it names was polled: in the bit that indices leave free, as futures that wait are many.
+#[derive(Clone, Copy)]
+pub(super) struct Noted(Token);
+
+impl Noted {
+    const POLLED: u32 = CANCEL;
+
+    pub(super) fn new(token: Token) -> Noted {
+        Noted(token)
+    }
+
+    #[inline]
+    pub(super) fn token(self) -> Token {
+        Token { index: self.0.index & !Noted::POLLED, ..self.0 }
+    }
+
+    /// Notes that it is polled; returns whether it was before.
+    #[inline]
+    pub(super) fn poll(&mut self) -> bool {
+        let polled = self.0.index & Noted::POLLED != 0;
+        self.0.index |= Noted::POLLED;
+        polled
+    }
+}
