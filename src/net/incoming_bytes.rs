@@ -23,7 +23,6 @@ use crate::pool::{Attempt, BufPool, Leased};
 #[must_use = "streams do nothing unless polled"]
 pub struct IncomingBytes<'a> {
     stream: &'a TcpStream,
-    pool: BufPool,
     attempt: Attempt,
     phase: Phase<'a>,
     /// Whether this kernel receives many times by one operation.
@@ -35,10 +34,9 @@ enum Phase<'a> {
     Waiting(Hold<'a, Receiving>),
     /// The turn is ours, and no operation is in flight.
     Held(Held<Receiving>),
-    Many {
-        shots: Shots<op::RecvMulti>,
-        fruitful: bool,
-    },
+    /// One that brought nothing so far.
+    First(Shots<op::RecvMulti>),
+    Many(Shots<op::RecvMulti>),
     One(InFlight<op::RecvLeased>),
     /// From the heap, where the kernel knows no rings of buffers.
     Plain(InFlight<op::Recv<Vec<u8>>>),
@@ -52,8 +50,7 @@ type Told = Option<Option<io::Result<Leased>>>;
 
 impl<'a> IncomingBytes<'a> {
     pub(super) fn new(stream: &'a TcpStream, pool: BufPool) -> IncomingBytes<'a> {
-        let attempt = Attempt::new(&pool);
-        IncomingBytes { stream, pool, attempt, phase: Phase::Idle, multishot: true }
+        IncomingBytes { stream, attempt: Attempt::new(pool), phase: Phase::Idle, multishot: true }
     }
 
     /// Goes one phase on.
@@ -78,18 +75,8 @@ impl<'a> IncomingBytes<'a> {
                 }
                 None => self.arm(held),
             },
-            Phase::Many { mut shots, fruitful } => match Pin::new(&mut shots).poll_next(context) {
-                Poll::Ready(Some(received)) => {
-                    let fruitful = fruitful || received.is_ok();
-                    self.phase = Phase::Many { shots, fruitful };
-                    self.received(received, fruitful)
-                }
-                Poll::Ready(None) => None,
-                Poll::Pending => {
-                    self.attempt.pending(context);
-                    return self.wait(Phase::Many { shots, fruitful });
-                }
-            },
+            Phase::First(shots) => return self.poll_shots(context, shots, false),
+            Phase::Many(shots) => return self.poll_shots(context, shots, true),
             Phase::One(mut receive) => match Pin::new(&mut receive).poll(context) {
                 Poll::Ready(received) => self.received(received, false),
                 Poll::Pending => {
@@ -116,23 +103,45 @@ impl<'a> IncomingBytes<'a> {
         Poll::Ready(told)
     }
 
+    /// Takes what the operation has brought, `fruitful` if that is not the first of it.
+    fn poll_shots(
+        &mut self,
+        context: &mut Context<'_>,
+        mut shots: Shots<op::RecvMulti>,
+        fruitful: bool,
+    ) -> Poll<Told> {
+        let polled = Pin::new(&mut shots).poll_next(context);
+        let received = matches!(polled, Poll::Ready(Some(Ok(_))));
+        self.phase = if fruitful || received { Phase::Many(shots) } else { Phase::First(shots) };
+        match polled {
+            Poll::Ready(Some(received)) => Poll::Ready(self.received(received, fruitful)),
+            Poll::Ready(None) => {
+                self.phase = Phase::Idle;
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                self.attempt.pending(context);
+                Poll::Pending
+            }
+        }
+    }
+
     fn wait<T>(&mut self, phase: Phase<'a>) -> Poll<T> {
         self.phase = phase;
         Poll::Pending
     }
 
     fn arm(&mut self, lane: Held<Receiving>) -> Told {
-        if !self.pool.is_registered() {
-            let buf = Vec::with_capacity(self.pool.buffer_bytes());
+        if !self.attempt.pool().is_registered() {
+            let buf = Vec::with_capacity(self.attempt.pool().buffer_bytes());
             self.phase = Phase::Plain(op::submit(op::Recv { buf, lane }));
             return None;
         }
-        let (pool, data_first) = (self.pool.clone(), self.attempt.begin());
+        let data_first = self.attempt.begin();
+        let pool = self.attempt.pool().clone();
         let armed = if self.multishot {
-            op::RecvMulti::new(pool, lane).map(|receive| Phase::Many {
-                shots: op::submit_multi(receive.data_first(data_first)),
-                fruitful: false,
-            })
+            op::RecvMulti::new(pool, lane)
+                .map(|receive| Phase::First(op::submit_multi(receive.data_first(data_first))))
         } else {
             op::RecvLeased::new(pool, lane)
                 .map(|receive| Phase::One(op::submit(receive.data_first(data_first))))
@@ -151,7 +160,7 @@ impl<'a> IncomingBytes<'a> {
         let errno = received.as_ref().err().and_then(io::Error::raw_os_error);
         match errno {
             Some(libc::ENOBUFS) => {
-                self.attempt.found_empty(&self.pool);
+                self.attempt.found_empty();
                 self.phase = Phase::Short;
                 None
             }
@@ -207,3 +216,5 @@ impl std::fmt::Debug for IncomingBytes<'_> {
         f.debug_struct("IncomingBytes").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
+
+const _: () = assert!(size_of::<IncomingBytes<'_>>() <= 64, "an idle connection is small");

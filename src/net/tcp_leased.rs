@@ -42,7 +42,7 @@ impl TcpStream {
             let (_, bytes) = self.recv(Vec::with_capacity(pool.buffer_bytes())).await?;
             return Ok(Leased::from(bytes));
         }
-        let mut attempt = Attempt::new(pool);
+        let mut attempt = Attempt::new(pool.clone());
         loop {
             let lane = Lane::receiving(&self.socket.fd).hold().await;
             if let Some(late) = lane.take_late_bytes() {
@@ -51,7 +51,7 @@ impl TcpStream {
             let receive = op::RecvLeased::new(pool.clone(), lane)?.data_first(attempt.begin());
             match attempt.watch(op::submit(receive)).await {
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                    attempt.found_empty(pool);
+                    attempt.found_empty();
                     attempt.buffers().await;
                 }
                 Err(error) if interrupted(&error) => {}

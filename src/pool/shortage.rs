@@ -24,22 +24,25 @@ pub(super) struct Shortage {
     buffers: Cell<u32>,
     limit: u32,
     count: Cell<u64>,
-    returns: Cell<u64>,
-    growths: Cell<u64>,
+    /// Of the moment.
+    stamp: Cell<Stamp>,
     waiting: RefCell<VecDeque<Waiting>>,
-    next_ticket: Cell<u64>,
+    next_ticket: Cell<u32>,
 }
 
 struct Waiting {
-    ticket: u64,
+    /// Unlike that of the 2³² that queued before it.
+    ticket: u32,
     waker: Waker,
 }
 
-/// A moment in the life of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A moment in the life of a pool, told apart from the 2³² before and after it: attempts are as many as
+/// connections, so what they keep is small.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stamp {
-    returns: u64,
-    growths: u64,
+    returns: u32,
+    /// At most 16: each doubles the buffers, or is the last.
+    growths: u8,
 }
 
 impl Shortage {
@@ -48,8 +51,7 @@ impl Shortage {
             buffers: Cell::new(buffers),
             limit,
             count: Cell::new(0),
-            returns: Cell::new(0),
-            growths: Cell::new(0),
+            stamp: Cell::default(),
             waiting: RefCell::default(),
             next_ticket: Cell::new(0),
         })
@@ -77,18 +79,20 @@ impl Shortage {
     pub(super) fn grew(&self, count: u32) {
         if count > 0 {
             self.buffers.set(self.buffers.get() + count);
-            self.growths.set(self.growths.get() + 1);
+            let Stamp { returns, growths } = self.stamp();
+            self.stamp.set(Stamp { returns, growths: growths.wrapping_add(1) });
         }
     }
 
     /// A buffer came back, or a receive ended that might have used one.
     pub(super) fn returned(&self) {
-        self.returns.set(self.returns.get() + 1);
+        let Stamp { returns, growths } = self.stamp();
+        self.stamp.set(Stamp { returns: returns.wrapping_add(1), growths });
         self.wake_first();
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp { returns: self.returns.get(), growths: self.growths.get() }
+        self.stamp.get()
     }
 
     /// Wakes whoever has waited longest; the wake is that one's baton.
@@ -99,12 +103,12 @@ impl Shortage {
         }
     }
 
-    fn is_waiting(&self, ticket: u64) -> bool {
+    fn is_waiting(&self, ticket: u32) -> bool {
         self.waiting.borrow().iter().any(|waiting| waiting.ticket == ticket)
     }
 
     /// Has a waker replace that of a place in the queue.
-    fn renew(&self, ticket: u64, waker: &Waker) {
+    fn renew(&self, ticket: u32, waker: &Waker) {
         // Cloning and dropping a waker may run anybody's code: nothing is borrowed meanwhile.
         let mut waker = waker.clone();
         if let Some(waiting) =
@@ -114,7 +118,7 @@ impl Shortage {
         }
     }
 
-    fn leave(&self, ticket: u64) -> bool {
+    fn leave(&self, ticket: u32) -> bool {
         let mut waiting = self.waiting.borrow_mut();
         let place = waiting.iter().position(|waiting| waiting.ticket == ticket);
         let left = place.and_then(|place| waiting.remove(place));
@@ -125,82 +129,94 @@ impl Shortage {
 
 /// The dealings of one receive with a pool that may be short of buffers, over as many submissions as it takes.
 pub(crate) struct Attempt {
-    shortage: Rc<Shortage>,
-    stamp: Stamp,
-    /// Whether the pool was found empty: from then on the receive asks for a buffer only when there is data,
-    /// so that who queues for one has something to put there.
-    short: bool,
+    pool: BufPool,
     wait: Wait,
+    stamp: Stamp,
 }
+
+const _: () = assert!(size_of::<Attempt>() <= 24, "an idle connection is small");
 
 /// What an attempt has to do with the queue.
 #[derive(Debug, PartialEq, Eq)]
 enum Wait {
+    /// Nothing: the pool was not found empty.
+    Never,
+    /// Nothing now. From when the pool was found empty until there are bytes, the receive asks for a buffer only when
+    /// there is data, so that who queues for one has something to put there.
     No,
     /// To be queued by the next poll.
     Asked,
-    Queued(u64),
-    /// Woken, and trying. Has the count of enters of the kernel from when the submission was first seen pending.
-    Baton {
-        enters: Option<u64>,
+    Queued(u32),
+    /// Woken, and trying.
+    Baton,
+    /// As `Baton`, with the last digits of the count of enters of the kernel from when the submission was first seen
+    /// pending: whether there was another since is all that is asked.
+    Pending {
+        enters: u32,
     },
 }
 
 impl Attempt {
-    pub(crate) fn new(pool: &BufPool) -> Attempt {
-        let shortage = Rc::clone(&pool.0.shortage);
-        let stamp = shortage.stamp();
-        Attempt { shortage, stamp, short: false, wait: Wait::No }
+    pub(crate) fn new(pool: BufPool) -> Attempt {
+        let stamp = pool.0.shortage.stamp();
+        Attempt { pool, wait: Wait::Never, stamp }
+    }
+
+    /// Where the buffers come from.
+    pub(crate) fn pool(&self) -> &BufPool {
+        &self.pool
+    }
+
+    fn shortage(&self) -> &Shortage {
+        &self.pool.0.shortage
     }
 
     /// A submission is about to be made. Returns whether it should wait for data before it asks for a buffer.
     pub(crate) fn begin(&mut self) -> bool {
-        self.stamp = self.shortage.stamp();
-        self.short
+        self.stamp = self.shortage().stamp();
+        self.wait != Wait::Never
     }
 
     /// It brought bytes.
     pub(crate) fn served(&mut self) {
         // The buffer that the wake was about is in use; its return wakes the next one.
-        self.wait = Wait::No;
-        self.short = false;
+        self.wait = Wait::Never;
     }
 
     /// It found the pool empty.
-    pub(crate) fn found_empty(&mut self, pool: &BufPool) {
-        self.shortage.count.set(self.shortage.count.get() + 1);
-        self.short = true;
-        let grew = self.stamp.growths == self.shortage.growths.get() && pool.grow() > 0;
-        let stale = self.stamp != self.shortage.stamp();
+    pub(crate) fn found_empty(&mut self) {
+        self.shortage().count.set(self.shortage().count.get() + 1);
+        let grew = self.stamp.growths == self.shortage().stamp().growths && self.pool.grow() > 0;
+        let stale = self.stamp != self.shortage().stamp();
         self.wait = if grew || stale { Wait::No } else { Wait::Asked };
     }
 
     /// Ready when another submission makes sense.
     pub(crate) fn poll_buffers(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self.wait {
-            Wait::No | Wait::Baton { .. } => Poll::Ready(()),
-            Wait::Queued(ticket) if self.shortage.is_waiting(ticket) => {
-                self.shortage.renew(ticket, context.waker());
+            Wait::Never | Wait::No | Wait::Baton | Wait::Pending { .. } => Poll::Ready(()),
+            Wait::Queued(ticket) if self.shortage().is_waiting(ticket) => {
+                self.shortage().renew(ticket, context.waker());
                 // Dropping the old waker may have given a buffer back.
-                if self.shortage.is_waiting(ticket) {
+                if self.shortage().is_waiting(ticket) {
                     return Poll::Pending;
                 }
-                self.wait = Wait::Baton { enters: None };
+                self.wait = Wait::Baton;
                 Poll::Ready(())
             }
             Wait::Queued(_) => {
-                self.wait = Wait::Baton { enters: None };
+                self.wait = Wait::Baton;
                 Poll::Ready(())
             }
             Wait::Asked => {
                 let waker = context.waker().clone();
-                if self.stamp != self.shortage.stamp() {
+                if self.stamp != self.shortage().stamp() {
                     self.wait = Wait::No;
                     return Poll::Ready(());
                 }
-                let ticket = self.shortage.next_ticket.get();
-                self.shortage.next_ticket.set(ticket + 1);
-                self.shortage.waiting.borrow_mut().push_back(Waiting { ticket, waker });
+                let ticket = self.shortage().next_ticket.get();
+                self.shortage().next_ticket.set(ticket.wrapping_add(1));
+                self.shortage().waiting.borrow_mut().push_back(Waiting { ticket, waker });
                 self.wait = Wait::Queued(ticket);
                 Poll::Pending
             }
@@ -210,14 +226,17 @@ impl Attempt {
     /// The submission is under way and was found pending. Once the kernel has been entered, it would have
     /// used the buffer if there were data; so the next one in the queue may try.
     pub(crate) fn pending(&mut self, context: &mut Context<'_>) {
-        let Wait::Baton { enters } = self.wait else { return };
-        let now = driver().with_ring(Ring::enters);
-        if enters.is_none() || enters == now {
-            self.wait = Wait::Baton { enters: now };
-            context.waker().wake_by_ref();
-        } else {
-            self.wait = Wait::No;
-            self.shortage.wake_first();
+        let enters = || driver().with_ring(Ring::enters).unwrap_or_default() as u32;
+        match self.wait {
+            Wait::Never | Wait::No | Wait::Asked | Wait::Queued(_) => {}
+            Wait::Pending { enters: then } if then != enters() => {
+                self.wait = Wait::No;
+                self.shortage().wake_first();
+            }
+            Wait::Baton | Wait::Pending { .. } => {
+                self.wait = Wait::Pending { enters: enters() };
+                context.waker().wake_by_ref();
+            }
         }
     }
 
@@ -243,12 +262,12 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         // A wake that was meant for this one, and not used, goes to the next.
         let unused = match self.wait {
-            Wait::No | Wait::Asked => false,
-            Wait::Queued(ticket) => !self.shortage.leave(ticket),
-            Wait::Baton { .. } => true,
+            Wait::Never | Wait::No | Wait::Asked => false,
+            Wait::Queued(ticket) => !self.shortage().leave(ticket),
+            Wait::Baton | Wait::Pending { .. } => true,
         };
         if unused {
-            self.shortage.wake_first();
+            self.shortage().wake_first();
         }
     }
 }
