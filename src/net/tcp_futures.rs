@@ -20,19 +20,18 @@ const AGAIN: &str = "a future was polled after it had yielded its result";
 /// See [`TcpStream::recv`](super::TcpStream::recv).
 pub(super) struct Recv<'a, B: IoBufMut> {
     fd: &'a Fd,
-    /// Here until it is lent.
-    buf: Option<B>,
     phase: Receive<'a, B>,
 }
 
 enum Receive<'a, B: IoBufMut> {
-    Waiting(Hold<'a, Receiving>),
+    /// With the buffer, until it is lent.
+    Waiting(Hold<'a, Receiving>, Option<B>),
     Submitted(InFlight<op::Recv<B>>),
 }
 
 impl<'a, B: IoBufMut> Recv<'a, B> {
     pub(super) fn new(fd: &'a Fd, buf: B) -> Recv<'a, B> {
-        Recv { fd, buf: Some(buf), phase: Receive::Waiting(Lane::receiving(fd).hold()) }
+        Recv { fd, phase: Receive::Waiting(Lane::receiving(fd).hold(), Some(buf)) }
     }
 }
 
@@ -46,17 +45,17 @@ impl<B: IoBufMut> Future for Recv<'_, B> {
         let this = &mut *self;
         loop {
             this.phase = match &mut this.phase {
-                Receive::Waiting(hold) => {
+                Receive::Waiting(hold, buf) => {
                     let lane = ready!(Pin::new(hold).poll(context));
-                    match op::late(&lane, this.buf.take().expect(AGAIN)) {
+                    match op::late(&lane, buf.take().expect(AGAIN)) {
                         Ok(served) => return Poll::Ready(served),
                         Err(buf) => Receive::Submitted(op::submit(op::Recv { buf, lane })),
                     }
                 }
                 Receive::Submitted(receive) => match ready!(Pin::new(receive).poll(context)) {
                     Err(failed) if interrupted(failed.error()) => {
-                        this.buf = Some(failed.into_buf());
-                        Receive::Waiting(Lane::receiving(this.fd).hold())
+                        let hold = Lane::receiving(this.fd).hold();
+                        Receive::Waiting(hold, Some(failed.into_buf()))
                     }
                     received => return Poll::Ready(received),
                 },
@@ -67,21 +66,20 @@ impl<B: IoBufMut> Future for Recv<'_, B> {
 
 /// See [`TcpStream::send_all`](super::TcpStream::send_all).
 pub(super) struct SendAll<'a, B: IoBuf> {
-    /// Here until it is lent.
-    buf: Option<B>,
     len_bytes: usize,
     phase: Send<'a, B>,
 }
 
 enum Send<'a, B: IoBuf> {
-    Waiting(Hold<'a, Sending>),
+    /// With the buffer, until it is lent.
+    Waiting(Hold<'a, Sending>, Option<B>),
     Submitted(InFlight<op::SendAll<B>>),
 }
 
 impl<'a, B: IoBuf> SendAll<'a, B> {
     pub(super) fn new(fd: &'a Fd, buf: B) -> SendAll<'a, B> {
         let len_bytes = buf.bytes().len();
-        SendAll { buf: Some(buf), len_bytes, phase: Send::Waiting(Lane::sending(fd).hold()) }
+        SendAll { len_bytes, phase: Send::Waiting(Lane::sending(fd).hold(), Some(buf)) }
     }
 }
 
@@ -95,9 +93,9 @@ impl<B: IoBuf> Future for SendAll<'_, B> {
         let this = &mut *self;
         loop {
             let (rest, lane) = match &mut this.phase {
-                Send::Waiting(hold) => {
+                Send::Waiting(hold, buf) => {
                     let lane = ready!(Pin::new(hold).poll(context));
-                    (this.buf.take().expect(AGAIN).slice(0..), lane)
+                    (buf.take().expect(AGAIN).slice(0..), lane)
                 }
                 Send::Submitted(send) => {
                     let (sent, lane) = ready!(Pin::new(send).poll(context));
@@ -125,5 +123,5 @@ impl<B: IoBuf> Future for SendAll<'_, B> {
     }
 }
 
-const _: () = assert!(size_of::<Recv<'_, Vec<u8>>>() <= 64, "a waiting connection is small");
-const _: () = assert!(size_of::<SendAll<'_, Vec<u8>>>() <= 64, "a waiting connection is small");
+const _: () = assert!(size_of::<Recv<'_, Vec<u8>>>() <= 48, "a waiting connection is small");
+const _: () = assert!(size_of::<SendAll<'_, Vec<u8>>>() <= 48, "a waiting connection is small");
