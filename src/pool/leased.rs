@@ -1,6 +1,7 @@
 //! Bytes in a buffer that is on loan.
 
 use std::fmt;
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
@@ -29,15 +30,12 @@ pub struct Leased {
 
 enum Place {
     /// Dropped in this order: the buffer goes back, then somebody hears of it.
-    Loan {
-        lease: Lease,
-        _returned: Returned,
-    },
-    Own {
-        bytes: Vec<u8>,
-        start: usize,
-    },
+    Loan { lease: Lease, _returned: Returned },
+    /// Without spare capacity, as that would take the place of a word.
+    Own { bytes: Box<[u8]>, start: usize },
 }
+
+const _: () = assert!(size_of::<Leased>() <= 32, "a connection that sends one is small");
 
 /// Tells a pool that a buffer is back.
 struct Returned(Rc<Shortage>);
@@ -70,14 +68,18 @@ impl Leased {
     pub fn truncate(&mut self, len_bytes: usize) {
         match &mut self.place {
             Place::Loan { lease, .. } => lease.truncate(len_bytes),
-            Place::Own { bytes, start } => bytes.truncate(start.saturating_add(len_bytes)),
+            Place::Own { bytes, start } => {
+                let mut vec = mem::take(bytes).into_vec();
+                vec.truncate(start.saturating_add(len_bytes));
+                *bytes = vec.into_boxed_slice();
+            }
         }
     }
 
     /// The bytes in memory of their own. Copies those on loan, and gives their buffer back.
     pub fn into_vec(self) -> Vec<u8> {
         match self.place {
-            Place::Own { bytes, start: 0 } => bytes,
+            Place::Own { bytes, start: 0 } => bytes.into_vec(),
             _ => self.to_vec(),
         }
     }
@@ -93,7 +95,7 @@ impl Default for Leased {
 /// Bytes in memory of their own.
 impl From<Vec<u8>> for Leased {
     fn from(bytes: Vec<u8>) -> Leased {
-        Leased { place: Place::Own { bytes, start: 0 } }
+        Leased { place: Place::Own { bytes: bytes.into_boxed_slice(), start: 0 } }
     }
 }
 
