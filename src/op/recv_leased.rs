@@ -1,7 +1,8 @@
 //! Receive into a buffer that the kernel chooses when there is data: `recv(2)`, Linux 5.19; again and again,
 //! Linux 6.0.
 
-use std::cell::RefCell;
+use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
@@ -12,21 +13,22 @@ use crate::fd::lane::{Held, Receiving};
 use crate::pool::{BufPool, Leased};
 use crate::ring::{BufGroup, MultiSqe, Sqe};
 
-/// A pool as long as an operation selects from it.
+/// A pool as long as an operation selects from it: one that is registered.
 #[derive(Debug)]
-struct Selected {
-    pool: BufPool,
-    group: BufGroup,
-}
+struct Selected(BufPool);
 
 impl Selected {
     fn new(pool: BufPool) -> io::Result<Selected> {
-        let group = pool.group().ok_or_else(|| {
+        if !pool.is_registered() {
             let message =
                 "the kernel knows no rings of buffers, which take Linux 5.19: use op::Recv";
-            io::Error::new(io::ErrorKind::Unsupported, message)
-        })?;
-        Ok(Selected { pool, group })
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        Ok(Selected(pool))
+    }
+
+    fn group(&self) -> BufGroup {
+        self.0.group().expect("it was registered, and stays so")
     }
 
     /// Leaves what came for a future that is gone to the next receive. In memory of its own, so that it
@@ -78,21 +80,25 @@ impl Op for RecvLeased {
 
     fn prepare(&mut self) -> Sqe<'_> {
         // Linux 5.19 takes a limit of 0 by its word.
-        let limit_bytes = self.selected.pool.buffer_bytes() as u32;
-        let sqe =
-            Sqe::recv_provided(self.lane.fd().as_fd().into(), self.selected.group, limit_bytes, 0);
+        let limit_bytes = self.selected.0.buffer_bytes() as u32;
+        let sqe = Sqe::recv_provided(
+            self.lane.fd().as_fd().into(),
+            self.selected.group(),
+            limit_bytes,
+            0,
+        );
         if self.data_first { sqe.poll_first() } else { sqe }
     }
 
     fn complete(self, completion: Completion<Self>) -> Self::Output {
         // SAFETY: rule 2: a completion of this operation, which selected from this pool in `prepare` and
         // asked for no bundle; the driver hands each one over once.
-        unsafe { self.selected.pool.take(*completion) }
+        unsafe { self.selected.0.take(*completion) }
     }
 
     fn abandoned(self, completion: Completion<Self>) {
         // SAFETY: as in `complete`, of which only one is called.
-        let received = unsafe { self.selected.pool.take(*completion) };
+        let received = unsafe { self.selected.0.take(*completion) };
         Selected::leave(received, &self.lane);
     }
 }
@@ -102,14 +108,13 @@ impl Op for RecvLeased {
 ///
 /// It has no buffer while it waits. Bytes that were received and not taken when the stream of results is
 /// dropped are left in the lane, and their buffers go back to the pool.
-#[derive(Debug)]
 pub struct RecvMulti {
     selected: Selected,
     data_first: bool,
     lane: Held<Receiving>,
     /// The pool once more, from `prepare` to the final completion, and for ever if nobody tells of that: an
     /// operation built around this one may drop it while the kernel goes on selecting from the group.
-    kept: RefCell<Option<ManuallyDrop<BufPool>>>,
+    kept: Cell<Option<ManuallyDrop<BufPool>>>,
 }
 
 impl RecvMulti {
@@ -119,7 +124,7 @@ impl RecvMulti {
     ///
     /// [`Unsupported`](io::ErrorKind::Unsupported) for a pool whose buffers come from the heap.
     pub fn new(pool: BufPool, lane: Held<Receiving>) -> io::Result<RecvMulti> {
-        let (selected, kept) = (Selected::new(pool)?, RefCell::default());
+        let (selected, kept) = (Selected::new(pool)?, Cell::default());
         Ok(RecvMulti { selected, data_first: false, lane, kept })
     }
 
@@ -131,12 +136,22 @@ impl RecvMulti {
     }
 }
 
+impl fmt::Debug for RecvMulti {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecvMulti")
+            .field("selected", &self.selected)
+            .field("data_first", &self.data_first)
+            .field("lane", &self.lane)
+            .finish_non_exhaustive()
+    }
+}
+
 impl MultiOp for RecvMulti {
     type Item = io::Result<Leased>;
 
     fn prepare(&mut self) -> MultiSqe<'_> {
-        *self.kept.get_mut() = Some(ManuallyDrop::new(self.selected.pool.clone()));
-        let sqe = MultiSqe::recv(self.lane.fd().as_fd().into(), self.selected.group, 0);
+        *self.kept.get_mut() = Some(ManuallyDrop::new(self.selected.0.clone()));
+        let sqe = MultiSqe::recv(self.lane.fd().as_fd().into(), self.selected.group(), 0);
         if self.data_first { sqe.poll_first() } else { sqe }
     }
 
@@ -146,7 +161,7 @@ impl MultiOp for RecvMulti {
         }
         // SAFETY: rule 2: a completion of this operation, which selected from this pool in `prepare` and
         // asked for no bundle; the driver hands each one over once.
-        unsafe { self.selected.pool.take(*completion) }
+        unsafe { self.selected.0.take(*completion) }
     }
 
     fn abandoned_shot(&self, completion: Completion<Self>) {
@@ -155,4 +170,4 @@ impl MultiOp for RecvMulti {
 }
 
 const _: () = assert!(size_of::<RecvLeased>() <= 256, "fits a pooled block");
-const _: () = assert!(size_of::<RecvMulti>() <= 64, "an idle connection is small");
+const _: () = assert!(size_of::<RecvMulti>() <= 32, "an idle connection is small");
