@@ -23,6 +23,7 @@ pub mod rings;
 
 use futures::future::{Either, select};
 use uring::fd::Fd;
+use uring::pool::PoolSetup;
 use uring::sim::Sim;
 use uring::task::yield_now;
 use uring::{Builder, Runtime, op};
@@ -58,6 +59,9 @@ impl On {
     }
 
     fn on_this_kernel(&self, builder: Builder) -> Builder {
+        // Miri keeps books on each byte of a pool: with 32 MiB of them that is most of what it does.
+        let pool = PoolSetup::new();
+        let builder = builder.buf_pool(if cfg!(miri) { pool.limit(64) } else { pool });
         match self {
             On::Linux { rung } => builder.first_rung(*rung),
             On::Sim { sim, .. } => builder.kernel(sim.kernel()),

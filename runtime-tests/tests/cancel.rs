@@ -103,7 +103,7 @@ fn a_cancel_never_hits_the_next_operation_in_the_slot() {
         let (reader, writer) = on.pipe();
         let (idle, _idle_writer) = on.pipe();
         runtime.block_on(async {
-            for round in 0..steps(300, 9) {
+            for round in 0..steps(300, 6) {
                 let first = if round % 2 == 0 { read(&idle) } else { read(&reader) };
                 if round % 2 == 1 {
                     put(&writer, b"for one").await;
@@ -130,7 +130,7 @@ fn dropped_reads_beside_live_ones_cancel_none_of_those() {
         let (reader, writer) = on.pipe();
         let (idle, _idle_writer) = on.pipe();
         runtime.block_on(async {
-            for _ in 0..steps(100, 3) {
+            for _ in 0..steps(100, 1) {
                 let dropped: Vec<_> = (0..5).map(|_| read(&idle)).collect();
                 let live = read(&reader);
                 drop(dropped);
@@ -194,7 +194,7 @@ fn operations_of_one_task_keep_their_order_through_a_queue_of_two() {
         // room by a poll, and those that found it are not run in their order.
         let (reader, writer) = on.socket_pair();
         runtime.block_on(async {
-            for round in 0..steps(50, 2) as u8 {
+            for round in 0..steps(50, 1) as u8 {
                 let writes: Vec<_> = (0..20u8)
                     .map(|step| {
                         let buf = vec![round.wrapping_add(step)];
