@@ -415,6 +415,73 @@ fn a_receive_that_was_woken_for_a_buffer_and_finds_no_data_lets_the_next_one_hav
 }
 
 #[test]
+fn a_receive_that_was_woken_for_a_buffer_and_waits_for_its_socket_lets_the_next_one_have_it() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let Some((pool, pairs)) = three_for_one_buffer().await else { return };
+            let lease = pairs[0].1.recv_leased_from(&pool).await.expect("received");
+            let (client, server) = pair().await;
+            let mut woken = Box::pin(server.recv_leased_from(&pool));
+            assert!(for_turns(20, &mut woken).await.is_none());
+            let mut on_its_socket = Box::pin(server.recv(vec![0; 16]));
+            assert!(for_turns(20, &mut on_its_socket).await.is_none());
+            let mut next = Box::pin(pairs[1].1.recv_leased_from(&pool));
+            assert!(for_turns(20, &mut next).await.is_none());
+            drop(lease);
+            assert!(for_turns(20, &mut woken).await.is_none());
+            assert_eq!(&next.await.expect("received")[..], b"data");
+            put(&client, b"more").await;
+            assert_eq!(on_its_socket.await.expect("received").0, 4);
+        });
+    });
+}
+
+#[test]
+fn a_stream_of_bytes_that_was_woken_for_a_buffer_and_finds_late_bytes_lets_the_next_one_have_it() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let Some((pool, pairs)) = three_for_one_buffer().await else { return };
+            let lease = pairs[0].1.recv_leased_from(&pool).await.expect("received");
+            let (client, server) = pair().await;
+            let mut incoming = server.incoming_bytes_from(&pool);
+            assert!(for_turns(20, incoming.next()).await.is_none());
+            let mut plain = Box::pin(server.recv(vec![0; 16]));
+            assert!(poll_once(&mut plain).is_none());
+            put(&client, b"late").await;
+            a_while().await;
+            drop(plain);
+            let mut next = Box::pin(pairs[1].1.recv_leased_from(&pool));
+            assert!(for_turns(20, &mut next).await.is_none());
+            drop(lease);
+            assert_eq!(&incoming.next().await.expect("bytes").expect("received")[..], b"late");
+            assert_eq!(&next.await.expect("received")[..], b"data");
+        });
+    });
+}
+
+#[test]
+fn a_stream_of_bytes_that_nobody_reads_for_a_thousand_buffers_goes_on_without_an_error() {
+    on_linux(|runtime| {
+        runtime.block_on(async {
+            let ((client, server), pool) = (pair().await, pool(2048, 2048));
+            let mut incoming = server.incoming_bytes_from(&pool);
+            assert!(poll_once(&mut incoming.next()).is_none());
+            let sent: Vec<u8> = (0..1200 * 16).map(|at| (at / 16) as u8).collect();
+            client.send_all(sent.clone()).await.expect("sent");
+            client.shutdown(Shutdown::Write).await.expect("shut down");
+            a_while().await;
+            let mut received = Vec::new();
+            while let Some(bytes) = incoming.next().await {
+                received.extend_from_slice(&bytes.expect("received"));
+            }
+            assert!(received == sent, "the stream is what was sent");
+            drop(incoming);
+            assert_full(&pool);
+        });
+    });
+}
+
+#[test]
 fn a_lease_outlives_stream_pool_and_runtime() {
     on_every_kernel(|_, on| {
         let runtime = on.runtime();

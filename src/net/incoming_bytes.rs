@@ -65,11 +65,15 @@ impl<'a> IncomingBytes<'a> {
                     self.phase = Phase::Held(held);
                     None
                 }
-                Poll::Pending => return self.wait(Phase::Waiting(hold)),
+                Poll::Pending => {
+                    self.attempt.pass();
+                    return self.wait(Phase::Waiting(hold));
+                }
             },
             Phase::Held(held) => match held.take_late_bytes() {
                 Some(late) => {
                     self.phase = Phase::Held(held);
+                    self.attempt.pass();
                     let late = late.map(Leased::from).map_err(io::Error::from_raw_os_error);
                     self.told(late)
                 }
@@ -173,20 +177,22 @@ impl<'a> IncomingBytes<'a> {
                 self.phase = Phase::Idle;
                 None
             }
-            _ => self.told(received),
+            _ => {
+                if received.as_ref().is_ok_and(|bytes| !bytes.is_empty()) {
+                    self.attempt.served();
+                }
+                self.told(received)
+            }
         }
     }
 
     fn told(&mut self, received: io::Result<Leased>) -> Told {
-        match &received {
-            Ok(bytes) if bytes.is_empty() => {
-                self.phase = Phase::Ended;
-                return Some(None);
-            }
-            Ok(_) => self.attempt.served(),
-            Err(_) => self.phase = Phase::Ended,
+        if received.as_ref().is_ok_and(|bytes| !bytes.is_empty()) {
+            return Some(Some(received));
         }
-        Some(Some(received))
+        self.attempt.pass();
+        self.phase = Phase::Ended;
+        Some(received.err().map(Err))
     }
 }
 

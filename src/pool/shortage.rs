@@ -31,18 +31,23 @@ pub(super) struct Shortage {
 }
 
 struct Waiting {
-    /// Unlike that of the 2³² that queued before it.
+    /// Unlike those of the billions that queued before it.
     ticket: u32,
     waker: Waker,
 }
 
-/// A moment in the life of a pool, told apart from the 2³² before and after it: attempts are as many as
-/// connections, so what they keep is small.
+/// A moment in the life of a pool: how many buffers came back until then, and in the last byte how often it grew, at
+/// most 16 times, as each doubles the buffers or is the last. In one word, as attempts are as many as connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Stamp {
-    returns: u32,
-    /// At most 16: each doubles the buffers, or is the last.
-    growths: u8,
+struct Stamp(u64);
+
+impl Stamp {
+    const GROWTH: u64 = 1;
+    const RETURN: u64 = 1 << 8;
+
+    fn growths(self) -> u8 {
+        self.0 as u8
+    }
 }
 
 impl Shortage {
@@ -79,15 +84,13 @@ impl Shortage {
     pub(super) fn grew(&self, count: u32) {
         if count > 0 {
             self.buffers.set(self.buffers.get() + count);
-            let Stamp { returns, growths } = self.stamp();
-            self.stamp.set(Stamp { returns, growths: growths.wrapping_add(1) });
+            self.stamp.set(Stamp(self.stamp().0.wrapping_add(Stamp::GROWTH)));
         }
     }
 
     /// A buffer came back, or a receive ended that might have used one.
     pub(super) fn returned(&self) {
-        let Stamp { returns, growths } = self.stamp();
-        self.stamp.set(Stamp { returns: returns.wrapping_add(1), growths });
+        self.stamp.set(Stamp(self.stamp().0.wrapping_add(Stamp::RETURN)));
         self.wake_first();
     }
 
@@ -186,7 +189,8 @@ impl Attempt {
     /// It found the pool empty.
     pub(crate) fn found_empty(&mut self) {
         self.shortage().count.set(self.shortage().count.get() + 1);
-        let grew = self.stamp.growths == self.shortage().stamp().growths && self.pool.grow() > 0;
+        let grew =
+            self.stamp.growths() == self.shortage().stamp().growths() && self.pool.grow() > 0;
         let stale = self.stamp != self.shortage().stamp();
         self.wait = if grew || stale { Wait::No } else { Wait::Asked };
     }
@@ -229,15 +233,33 @@ impl Attempt {
         let enters = || driver().with_ring(Ring::enters).unwrap_or_default() as u32;
         match self.wait {
             Wait::Never | Wait::No | Wait::Asked | Wait::Queued(_) => {}
-            Wait::Pending { enters: then } if then != enters() => {
-                self.wait = Wait::No;
-                self.shortage().wake_first();
-            }
+            Wait::Pending { enters: then } if then != enters() => self.pass(),
             Wait::Baton | Wait::Pending { .. } => {
                 self.wait = Wait::Pending { enters: enters() };
                 context.waker().wake_by_ref();
             }
         }
+    }
+
+    /// It needs no buffer now: it is served from elsewhere, or waits for its turn on the socket. A wake that was meant
+    /// for it goes to the next one in the queue.
+    pub(crate) fn pass(&mut self) {
+        if matches!(self.wait, Wait::Baton | Wait::Pending { .. }) {
+            self.wait = Wait::No;
+            self.shortage().wake_first();
+        }
+    }
+
+    /// Waits for its turn on the socket.
+    pub(crate) async fn turn<F: Future + Unpin>(&mut self, mut turn: F) -> F::Output {
+        poll_fn(|context| {
+            let polled = Pin::new(&mut turn).poll(context);
+            if polled.is_pending() {
+                self.pass();
+            }
+            polled
+        })
+        .await
     }
 
     /// Waits until another submission makes sense.
