@@ -64,13 +64,14 @@ impl Leased {
         }
     }
 
-    /// Keeps the first `len_bytes` bytes only, all of them if there are fewer.
+    /// Keeps the first `len_bytes` bytes only, all of them if there are fewer. Memory of their own shrinks.
     pub fn truncate(&mut self, len_bytes: usize) {
         match &mut self.place {
             Place::Loan { lease, .. } => lease.truncate(len_bytes),
+            Place::Own { bytes, start } if len_bytes >= bytes.len() - *start => {}
             Place::Own { bytes, start } => {
                 let mut vec = mem::take(bytes).into_vec();
-                vec.truncate(start.saturating_add(len_bytes));
+                vec.truncate(*start + len_bytes);
                 *bytes = vec.into_boxed_slice();
             }
         }
@@ -92,7 +93,7 @@ impl Default for Leased {
     }
 }
 
-/// Bytes in memory of their own.
+/// Bytes in memory of their own, without the spare capacity.
 impl From<Vec<u8>> for Leased {
     fn from(bytes: Vec<u8>) -> Leased {
         Leased { place: Place::Own { bytes: bytes.into_boxed_slice(), start: 0 } }
@@ -148,5 +149,16 @@ mod tests {
         bytes.advance(100);
         assert!(bytes.is_empty() && !bytes.is_on_loan());
         assert_eq!(bytes.into_vec(), b"");
+    }
+
+    #[test]
+    fn bytes_of_their_own_become_a_vector_of_what_is_left() {
+        let mut bytes = Leased::from(b"abcdef".to_vec());
+        bytes.advance(4);
+        assert_eq!(bytes.into_vec(), b"ef");
+        let mut none = Leased::from(b"abcdef".to_vec());
+        none.truncate(0);
+        none.advance(1);
+        assert_eq!(none.into_vec(), b"");
     }
 }
