@@ -15,11 +15,11 @@ use std::{mem, ptr};
 use super::op::{Completion, End, MultiOp, Op};
 use crate::ring::{Cqe, Entry};
 
-/// The sizes of pooled blocks, and what they are aligned to: one, two and four cache lines, and a half. A receive or
-/// a send on a `Vec` takes one, what carries an address the last. A line less to fetch for each operation in flight is
-/// worth more than one size for all: with 1,000 connections the blocks compete with the sockets for the second-level
-/// cache. A multishot receive takes half a line, as thousands of them wait; that size has the alignment that
-/// `malloc(3)` gives anyway: a stricter one wastes as much again.
+/// The sizes of pooled blocks, and what they are aligned to: half a cache line, one, two and four. A line less to
+/// fetch for each operation in flight is worth more than one size for all: with 1,000 connections the blocks compete
+/// with the sockets for the second-level cache. A multishot receive, or one into a `Vec`, takes half a line, and
+/// thousands of them wait; that size has the alignment that `malloc(3)` gives anyway: a stricter one wastes as much
+/// again. What carries an address takes four.
 const SIZES: [(usize, usize); 4] = [(32, 16), (64, 64), (128, 64), (256, 64)];
 
 /// Free blocks of each size kept for reuse: 1.9 MiB at most. Steady state needs as many as complete in one
@@ -272,5 +272,32 @@ impl Shot {
             // SAFETY: the caller's contract and the invariant.
             unsafe { abandoned_shot(self.at, cqe) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As large as it is aligned.
+    #[repr(align(32))]
+    struct By32(#[expect(dead_code, reason = "only its size counts")] u8);
+
+    #[repr(align(128))]
+    struct By128(#[expect(dead_code, reason = "only its size counts")] u8);
+
+    #[test]
+    fn a_block_is_the_smallest_that_fits_by_size_and_alignment() {
+        fn class<T>() -> Option<usize> {
+            let shape = shape_for::<T>();
+            assert!(shape.layout.size() >= size_of::<T>().max(1));
+            assert!(shape.layout.align() >= align_of::<T>());
+            shape.class
+        }
+        assert_eq!([class::<()>(), class::<u8>(), class::<[u8; 32]>()], [Some(0); 3]);
+        assert_eq!([class::<[u8; 33]>(), class::<[u8; 64]>(), class::<By32>()], [Some(1); 3]);
+        assert_eq!([class::<[u8; 65]>(), class::<[u64; 16]>()], [Some(2); 2]);
+        assert_eq!([class::<[u8; 129]>(), class::<[u8; 256]>()], [Some(3); 2]);
+        assert_eq!([class::<[u8; 257]>(), class::<By128>(), class::<[By128; 0]>()], [None; 3]);
     }
 }

@@ -41,6 +41,7 @@ impl Noted {
     const POLLED: u32 = CANCEL;
 
     pub(super) fn new(token: Token) -> Noted {
+        debug_assert!(token.index & Noted::POLLED == 0, "so many slots do not fit in memory");
         Noted(token)
     }
 
@@ -55,5 +56,18 @@ impl Noted {
         let polled = self.0.index & Noted::POLLED != 0;
         self.0.index |= Noted::POLLED;
         polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_changes_no_token_and_is_kept() {
+        let token = Token { index: CANCEL - 1, generation: u32::MAX };
+        let mut noted = Noted::new(token);
+        assert_eq!((noted.token(), noted.poll()), (token, false));
+        assert_eq!((noted.token(), noted.poll()), (token, true));
     }
 }

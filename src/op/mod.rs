@@ -132,3 +132,5 @@ pub fn submit_multi<T: MultiOp>(op: T) -> Shots<T> {
 pub fn submit_chain<P: Parts>(link: Link, parts: P) -> Chain<P> {
     current::current().submit_chain(link, parts)
 }
+
+const _: () = assert!(size_of::<InFlight<Nop>>() <= 16, "a future that waits is small");
