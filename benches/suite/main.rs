@@ -2,7 +2,8 @@
 //!
 //! Every contender is a process of its own on core 0, loaded from core 1 where it serves. Machines drift by
 //! more than contenders differ, so they take turns, A B C A B C …, ratios are formed within a round, and the
-//! tables show medians over the rounds with the lowest and the highest.
+//! tables show medians over the rounds with the lowest and the highest. Servers of echoes take turns within a round,
+//! too.
 //!
 //! What was measured is in `target/bench-report/`: `samples.jsonl`, `tables.md`, and a chart for each workload.
 //! `--docs` writes `docs/benchmarks.md` from the samples; with `--report` nothing is measured before.
@@ -18,6 +19,7 @@ mod report;
 mod samples;
 mod tables;
 mod tools;
+mod turns;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -79,11 +81,16 @@ fn take_turns(options: &Options) -> Result<Report, Box<dyn Error>> {
         for cell in &cells {
             // Each round begins with another: behind freshly written files or a busy cell, the first pays.
             let (later, first) = contenders.split_at((round - 1) * SHIFT % contenders.len().max(1));
-            for contender in first.iter().chain(later).chain(cell.tools()) {
-                if !contender.takes_part(cell.workload) || report.lacks(cell, contender) {
-                    continue;
-                }
-                match bench.measure(cell, contender) {
+            let taking_part: Vec<&Contender> = first
+                .iter()
+                .chain(later)
+                .chain(cell.tools())
+                .filter(|contender| contender.takes_part(cell.workload))
+                .filter(|contender| !report.lacks(cell, contender))
+                .collect();
+            let measured = bench.measure_all(cell, &taking_part);
+            for (contender, measured) in taking_part.into_iter().zip(measured) {
+                match measured {
                     Ok(Measured::Sample(sample)) => report.add(round, cell, contender, sample),
                     Ok(Measured::Lacks(reason)) => {
                         report.add_lack(cell, contender, &reason, false);

@@ -1,5 +1,5 @@
-//! Measuring one cell with one contender: a fresh process each time, because what an earlier cell left in a heap
-//! must not count.
+//! Measuring one cell: a fresh process for each contender, because what an earlier cell left in a heap must not
+//! count.
 
 use std::error::Error;
 use std::fs;
@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use crate::cells::{Cell, DataFile, What};
 use crate::contenders::{Contender, Program};
-use crate::load::{self, Load, Server, Started};
+use crate::load::{self, Done, Load, Server, Started};
 use crate::machine::{self, CONTENDER_CORE};
 use crate::samples::Sample;
 use crate::tools;
+use crate::turns::{self, Turns};
 
 const LARGE_BYTES: usize = 1 << 30;
 /// How long system calls are counted, apart from what is measured: counting is not free.
@@ -84,11 +85,70 @@ impl Bench {
         })
     }
 
-    pub(crate) fn measure(
+    /// One sample of each contender, in their order.
+    pub(crate) fn measure_all(
         &self,
         cell: &Cell,
-        contender: &Contender,
-    ) -> Result<Measured, Box<dyn Error>> {
+        contenders: &[&Contender],
+    ) -> Vec<Result<Measured, Box<dyn Error>>> {
+        match &cell.what {
+            What::Echo { connections, bytes, think }
+                if think.is_zero() && self.can_open(connections * contenders.len()) =>
+            {
+                self.in_turns(*connections, *bytes, contenders)
+            }
+            _ => contenders.iter().map(|contender| self.measure(cell, contender)).collect(),
+        }
+    }
+
+    fn in_turns(
+        &self,
+        connections: usize,
+        bytes: usize,
+        contenders: &[&Contender],
+    ) -> Vec<Result<Measured, Box<dyn Error>>> {
+        let mut lacks = vec![None; contenders.len()];
+        let start = |(contender, lacks): (&&Contender, &mut Option<String>)| {
+            let program = match &contender.program {
+                Program::Ours(program) => program,
+                Program::Missing(reason) => {
+                    *lacks = Some(reason.clone());
+                    return Err(reason.as_str().into());
+                }
+                Program::Tool => return Err("it serves nobody".into()),
+            };
+            let asked = Asked { program, arguments: contender.arguments };
+            match Server::start(asked.pinned("echo", &[echo_buffers(bytes)]))? {
+                Started::Serving(server) => {
+                    let echoes =
+                        load::Echoes::connect(&server, connections, bytes, Duration::ZERO)?;
+                    Ok(Turns::new(server, echoes, self.warm_up)?)
+                }
+                Started::Lacks(reason) => {
+                    *lacks = Some(reason.clone());
+                    Err(reason.into())
+                }
+            }
+        };
+        let mut servers: Vec<_> = contenders.iter().zip(&mut lacks).map(start).collect();
+        turns::take(&mut servers, self.window);
+        let finish = |(server, lacks): (Result<Turns, Box<dyn Error>>, Option<String>)| match lacks
+        {
+            Some(reason) => Ok(Measured::Lacks(reason)),
+            None => {
+                let Turns { server, mut echoes, cpu, done } = server?;
+                self.sample(&server, &mut echoes, cpu, &done).map(Measured::Sample)
+            }
+        };
+        servers.into_iter().zip(lacks).map(finish).collect()
+    }
+
+    /// Whether so many connections, and some files beside them.
+    fn can_open(&self, connections: usize) -> bool {
+        self.descriptors >= connections as u64 + 64
+    }
+
+    fn measure(&self, cell: &Cell, contender: &Contender) -> Result<Measured, Box<dyn Error>> {
         match &contender.program {
             Program::Missing(reason) => Ok(Measured::Lacks(reason.clone())),
             Program::Tool => self.measure_tool(&cell.what),
@@ -122,8 +182,8 @@ impl Bench {
     ) -> Result<Measured, Box<dyn Error>> {
         match what {
             What::Echo { connections, bytes, think } => {
-                let size = format!("bytes={}", bytes.max(&(16 << 10)));
-                self.serve(asked, "echo", &[size], *connections, |server| {
+                let buffers = echo_buffers(*bytes);
+                self.serve(asked, "echo", &[buffers], *connections, |server| {
                     load::Echoes::connect(server, *connections, *bytes, *think)
                 })
             }
@@ -171,7 +231,7 @@ impl Bench {
         connections: usize,
         load: impl FnOnce(&Server) -> io::Result<L>,
     ) -> Result<Measured, Box<dyn Error>> {
-        if self.descriptors < connections as u64 + 64 {
+        if !self.can_open(connections) {
             let limit = self.descriptors;
             return Ok(Measured::Lacks(format!("the limit of open descriptors is {limit}")));
         }
@@ -181,21 +241,32 @@ impl Bench {
         };
         let mut load = load(&server)?;
         load.run(self.warm_up)?;
-        let cpu = server.cpu_time()?;
+        let before = server.cpu_time()?;
         let done = load.run(self.window)?;
-        let cpu_ns = (server.cpu_time()? - cpu).as_nanos() as f64 / done.ops;
-        let calls = if self.counts_calls { self.calls_per_op(&server, &mut load)? } else { None };
-        let sample = Sample {
-            cpu_ns: Some(cpu_ns),
+        let cpu = server.cpu_time()? - before;
+        self.sample(&server, &mut load, cpu, &done).map(Measured::Sample)
+    }
+
+    fn sample<L: Load>(
+        &self,
+        server: &Server,
+        load: &mut L,
+        cpu: Duration,
+        done: &Done,
+    ) -> Result<Sample, Box<dyn Error>> {
+        let calls = if self.counts_calls { self.calls_per_op(server, load)? } else { None };
+        let quantile =
+            |fraction| done.latencies.as_ref().map(|latencies| latencies.quantile(fraction) as f64);
+        Ok(Sample {
+            cpu_ns: Some(cpu.as_nanos() as f64 / done.ops),
             ops_per_s: Some(done.ops / done.seconds),
-            p50_ns: done.latencies.as_ref().map(|latencies| latencies.quantile(0.5) as f64),
-            p99_ns: done.latencies.as_ref().map(|latencies| latencies.quantile(0.99) as f64),
-            p999_ns: done.latencies.as_ref().map(|latencies| latencies.quantile(0.999) as f64),
+            p50_ns: quantile(0.5),
+            p99_ns: quantile(0.99),
+            p999_ns: quantile(0.999),
             calls,
             memory_bytes: Some(server.resident_bytes()? as f64),
             allocations: None,
-        };
-        Ok(Measured::Sample(sample))
+        })
     }
 
     /// Counted beside a load that goes on a little longer than the counting.
@@ -209,7 +280,7 @@ impl Bench {
 
     /// What the process grows by for each connection that has been used once and waits for more.
     fn idle(&self, asked: &Asked<'_>, connections: usize) -> Result<Measured, Box<dyn Error>> {
-        if self.descriptors < connections as u64 + 64 {
+        if !self.can_open(connections) {
             let limit = self.descriptors;
             return Ok(Measured::Lacks(format!("the limit of open descriptors is {limit}")));
         }
@@ -275,6 +346,11 @@ impl Bench {
         let _ = fs::remove_file(&to);
         to
     }
+}
+
+/// How large the buffers of an echo are: as large as its messages, and large in any case.
+fn echo_buffers(message_bytes: usize) -> String {
+    format!("bytes={}", message_bytes.max(16 << 10))
 }
 
 /// A contender's program with what it is told in any case.

@@ -35,10 +35,23 @@ impl Echoes {
 
     /// One message on every connection.
     pub(crate) fn once(&mut self) -> io::Result<()> {
-        for peer in &mut self.peers {
-            peer.send(Instant::now())?;
+        self.start()?;
+        self.rest()
+    }
+
+    fn start(&mut self) -> io::Result<()> {
+        if !std::mem::replace(&mut self.started, true) {
+            for peer in &mut self.peers {
+                peer.send(Instant::now())?;
+            }
         }
-        let mut missing = self.peers.len();
+        Ok(())
+    }
+
+    /// Waits for what is under way, and sends no more before the next run.
+    pub(crate) fn rest(&mut self) -> io::Result<()> {
+        let started = std::mem::replace(&mut self.started, false);
+        let mut missing = if started { self.peers.len() } else { 0 };
         while missing > 0 {
             for index in self.poller.wait_some(STALL_LIMIT)?.keys() {
                 missing -= usize::from(self.peers[index].receive()?);
@@ -50,11 +63,7 @@ impl Echoes {
 
 impl Load for Echoes {
     fn run(&mut self, span: Duration) -> io::Result<Done> {
-        if !std::mem::replace(&mut self.started, true) {
-            for peer in &mut self.peers {
-                peer.send(Instant::now())?;
-            }
-        }
+        self.start()?;
         let mut latencies = Histogram::new();
         let started = Instant::now();
         while started.elapsed() < span {

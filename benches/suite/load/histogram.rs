@@ -23,6 +23,13 @@ impl Histogram {
         self.count += 1;
     }
 
+    pub(crate) fn add(&mut self, other: &Histogram) {
+        for (bucket, count) in self.buckets.iter_mut().zip(&other.buckets) {
+            *bucket += count;
+        }
+        self.count += other.count;
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.count
     }

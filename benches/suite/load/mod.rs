@@ -32,3 +32,18 @@ pub(crate) struct Done {
     pub(crate) seconds: f64,
     pub(crate) latencies: Option<Histogram>,
 }
+
+impl Done {
+    pub(crate) fn nothing() -> Done {
+        Done { ops: 0.0, seconds: 0.0, latencies: None }
+    }
+
+    /// What was done later.
+    pub(crate) fn add(&mut self, later: &Done) {
+        self.ops += later.ops;
+        self.seconds += later.seconds;
+        if let Some(later) = &later.latencies {
+            self.latencies.get_or_insert_with(Histogram::new).add(later);
+        }
+    }
+}
