@@ -35,7 +35,7 @@ mod streams;
 
 use machine::Machine;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use runtime_tests::rings::kernel;
 use runtime_tests::skipped;
 use uring::ring::Opcode;
@@ -70,23 +70,33 @@ fn compare(cases: u32, most: usize, play: fn(&mut Machine, Step) -> String) {
     let config =
         Config { cases: wanted.unwrap_or(cases), failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&(any::<u64>(), steps(most)), |(seed, steps)| {
-        let mut linux = Machine::linux().expect("a ring of Linux");
-        let mut sim = Machine::sim(seed);
-        let mut story = Vec::new();
-        for step in steps {
-            let (there, here) = (play(&mut linux, step), play(&mut sim, step));
-            prop_assert!(
-                there == here,
-                "Linux: {there}\n  sim: {here}\nafter {}",
-                story.join("\n      ")
-            );
-            story.push(there);
+        // On a busy machine what was sent to a TCP socket of this host is there a moment later, when ksoftirqd has
+        // run. A difference between the kernels is there each time.
+        let difference = (0..3).map_while(|_| difference(seed, &steps, play)).nth(2);
+        match difference {
+            Some(difference) => Err(TestCaseError::fail(difference)),
+            None => Ok(()),
         }
-        Ok(())
     });
     if let Err(error) = outcome {
         panic!("{error}");
     }
+}
+
+/// Where the two part.
+fn difference(seed: u64, steps: &[Step], play: fn(&mut Machine, Step) -> String) -> Option<String> {
+    let mut linux = Machine::linux().expect("a ring of Linux");
+    let mut sim = Machine::sim(seed);
+    let mut story = Vec::new();
+    for &step in steps {
+        let (there, here) = (play(&mut linux, step), play(&mut sim, step));
+        if there != here {
+            let story = story.join("\n      ");
+            return Some(format!("Linux: {there}\n  sim: {here}\nafter {story}"));
+        }
+        story.push(there);
+    }
+    None
 }
 
 #[test]
