@@ -11,7 +11,9 @@ use std::rc::Rc;
 use futures::future::{join, join_all};
 use futures::{FutureExt, StreamExt};
 use runtime_tests::net::pair;
-use runtime_tests::{a_while, all_quiet, for_turns, on_every_kernel, on_linux, poll_once, steps};
+use runtime_tests::{
+    a_while, all_quiet, for_turns, on_every_kernel, on_linux, poll_once, skipped, steps,
+};
 use uring::buf::IoBuf;
 use uring::net::TcpStream;
 use uring::pool::{BufPool, PoolSetup};
@@ -572,6 +574,24 @@ fn a_reset_is_an_error_once_and_then_the_stream_of_bytes_has_ended() {
             assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
             assert!(incoming.next().await.is_none());
             assert_full(&pool);
+        });
+    });
+}
+
+#[test]
+fn buffers_of_two_gibibytes_are_received_into_by_either_receive() {
+    on_linux(|runtime| {
+        runtime.block_on(async {
+            let setup = PoolSetup::new().buffer_bytes(1 << 31).at_first(1).limit(1);
+            let Ok(pool) = setup.build() else {
+                return skipped("there is no address space for such a buffer");
+            };
+            let (client, server) = pair().await;
+            put(&client, b"one").await;
+            assert_eq!(&server.recv_leased_from(&pool).await.expect("received")[..], b"one");
+            put(&client, b"many").await;
+            let mut incoming = server.incoming_bytes_from(&pool);
+            assert_eq!(&incoming.next().await.expect("bytes").expect("received")[..], b"many");
         });
     });
 }

@@ -186,7 +186,8 @@ impl Runtime {
 
     /// Ends the runtime: drops all tasks, waits for calls that [block](crate::spawn_blocking), cancels what is
     /// in flight and waits until the kernel holds nothing, each at most for the
-    /// [limit](Builder::shutdown_limit).
+    /// [limit](Builder::shutdown_limit). Operations that must happen ([`Op::CANCEL_ON_DROP`](crate::op::Op::CANCEL_ON_DROP)
+    /// is false), such as closes, are waited for without being cancelled.
     ///
     /// Dropping the runtime does the same, and forgets the report.
     pub fn shutdown(self) -> ShutdownReport {

@@ -14,6 +14,7 @@ const MAX_VECTORS: usize = 1024;
 /// `off` for "at the file's own position" (`IORING_FEAT_RW_CUR_POS`, Linux 5.6).
 const CURRENT_POSITION: u64 = u64::MAX;
 
+/// What the kernel takes for a length. It reads the field as a signed number, and refuses those below 0.
 pub(super) fn transfer_len(len_bytes: usize) -> u32 {
     len_bytes.min(MAX_TRANSFER_BYTES) as u32
 }
@@ -40,7 +41,8 @@ impl<'a> Sqe<'a> {
         limit_bytes: u32,
         offset: Option<u64>,
     ) -> Sqe<'a> {
-        transfer(Opcode::READ, target, 0, limit_bytes, offset).buffer_group(group)
+        let len = transfer_len(limit_bytes as usize);
+        transfer(Opcode::READ, target, 0, len, offset).buffer_group(group)
     }
 
     /// Reads into one buffer after the other, up to 1024 of them. `preadv(2)`, Linux 5.1.

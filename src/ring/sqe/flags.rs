@@ -1,5 +1,6 @@
 //! What can be asked of a submission whatever its operation, and of families of operations.
 
+use super::file::transfer_len;
 use super::{Entry, MultiSqe, Sqe, Sqe128};
 use crate::ring::{BufGroup, PersonalityId};
 use crate::sys::abi::{AcceptFlags, Opcode, RecvSendFlags, RwFlags, SqeFlags};
@@ -195,7 +196,7 @@ impl<'a> MultiSqe<'a> {
     #[track_caller]
     pub fn limits(mut self, each_bytes: u32, total_bytes: u32) -> MultiSqe<'a> {
         self.entry.only(self.entry.sqe.opcode == Opcode::RECV.0, "limits");
-        self.entry.sqe.len = each_bytes;
+        self.entry.sqe.len = transfer_len(each_bytes as usize);
         self.entry.sqe.splice_fd = total_bytes;
         self
     }

@@ -31,7 +31,8 @@ impl<'a> Sqe<'a> {
         limit_bytes: u32,
         flags: i32,
     ) -> Sqe<'a> {
-        let fields = RawSqe { len: limit_bytes, op_flags: flags as u32, ..RawSqe::default() };
+        let len = transfer_len(limit_bytes as usize);
+        let fields = RawSqe { len, op_flags: flags as u32, ..RawSqe::default() };
         Sqe::new(Entry::on(Opcode::RECV, target, fields)).buffer_group(group)
     }
 
@@ -59,7 +60,8 @@ impl<'a> Sqe<'a> {
         limit_bytes: u32,
         flags: i32,
     ) -> Sqe<'a> {
-        let fields = RawSqe { addr: 0, len: limit_bytes, ..sent(&[], flags) };
+        let len = transfer_len(limit_bytes as usize);
+        let fields = RawSqe { addr: 0, len, ..sent(&[], flags) };
         Sqe::new(Entry::on(Opcode::SEND, target, fields)).buffer_group(group)
     }
 

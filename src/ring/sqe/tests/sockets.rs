@@ -74,6 +74,17 @@ fn receives_take_memory_or_a_group() {
         multi(MultiSqe::recv(file(), group(9), 2).bundle().limits(3, 4)),
         RawSqe { ioprio: 2 | 1 << 4, len: 3, splice_fd: 4, ..grouped }
     );
+    // The kernel would read them as negative.
+    let most = i32::MAX as u32 & !4095;
+    assert_eq!(
+        [
+            image(Sqe::recv_provided(file(), group(9), u32::MAX, 2)).len,
+            image(Sqe::read_provided(file(), group(9), u32::MAX, None)).len,
+            image(Sqe::send_provided(file(), group(9), u32::MAX, 0)).len,
+            multi(MultiSqe::recv(file(), group(9), 2).limits(u32::MAX, 4)).len,
+        ],
+        [most; 4]
+    );
     let queue = ZcrxId::new(*RING, 1);
     assert_eq!(
         multi(MultiSqe::recv_zc(file(), queue, 100)),
