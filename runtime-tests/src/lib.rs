@@ -4,6 +4,7 @@
 pub mod alarm;
 pub mod net;
 pub mod ops;
+pub mod pool;
 pub mod ring;
 
 use std::cell::RefCell;

@@ -184,7 +184,8 @@ fn queues_that_find_no_memory_are_an_error_and_can_be_had_when_there_is_some() {
         working.block_on(everything_works());
         drop(runtimes);
         limit(libc::RLIMIT_AS, libc::RLIM_INFINITY);
-        // While memory is full of cached files, Linux may find none for rings as large, and some a moment later.
+        // Seen once, on a busy machine with 0.5 GiB free and the rest full of cached files: Linux takes the pages of a
+        // ring in bulk, and of those it may get fewer than it asks for, which is ENOMEM too and passes.
         let again = loop {
             match large() {
                 Ok(runtime) => break runtime,
