@@ -107,40 +107,29 @@ impl Bench {
         bytes: usize,
         contenders: &[&Contender],
     ) -> Vec<Result<Measured, Box<dyn Error>>> {
-        let mut lacks = vec![None; contenders.len()];
-        let start = |(contender, lacks): (&&Contender, &mut Option<String>)| {
+        let start = |contender: &&Contender| -> Result<Started<Turns>, Box<dyn Error>> {
             let program = match &contender.program {
                 Program::Ours(program) => program,
-                Program::Missing(reason) => {
-                    *lacks = Some(reason.clone());
-                    return Err(reason.as_str().into());
-                }
+                Program::Missing(reason) => return Ok(Started::Lacks(reason.clone())),
                 Program::Tool => return Err("it serves nobody".into()),
             };
             let asked = Asked { program, arguments: contender.arguments };
-            match Server::start(asked.pinned("echo", &[echo_buffers(bytes)]))? {
-                Started::Serving(server) => {
-                    let echoes =
-                        load::Echoes::connect(&server, connections, bytes, Duration::ZERO)?;
-                    Ok(Turns::new(server, echoes, self.warm_up)?)
-                }
-                Started::Lacks(reason) => {
-                    *lacks = Some(reason.clone());
-                    Err(reason.into())
-                }
-            }
+            let server = match Server::start(asked.pinned("echo", &[echo_buffers(bytes)]))? {
+                Started::Serving(server) => server,
+                Started::Lacks(reason) => return Ok(Started::Lacks(reason)),
+            };
+            let echoes = load::Echoes::connect(&server, connections, bytes, Duration::ZERO)?;
+            Ok(Started::Serving(Turns::new(server, echoes, self.warm_up)?))
         };
-        let mut servers: Vec<_> = contenders.iter().zip(&mut lacks).map(start).collect();
+        let mut servers: Vec<_> = contenders.iter().map(start).collect();
         turns::take(&mut servers, self.window);
-        let finish = |(server, lacks): (Result<Turns, Box<dyn Error>>, Option<String>)| match lacks
-        {
-            Some(reason) => Ok(Measured::Lacks(reason)),
-            None => {
-                let Turns { server, mut echoes, cpu, done } = server?;
+        let finish = |server| match server? {
+            Started::Serving(Turns { server, mut echoes, cpu, done }) => {
                 self.sample(&server, &mut echoes, cpu, &done).map(Measured::Sample)
             }
+            Started::Lacks(reason) => Ok(Measured::Lacks(reason)),
         };
-        servers.into_iter().zip(lacks).map(finish).collect()
+        servers.into_iter().map(finish).collect()
     }
 
     /// Whether so many connections, and some files beside them.

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use crate::load::{Done, Echoes, Load, Server};
+use crate::load::{Done, Echoes, Load, Server, Started};
 
 /// How many turns each has in a round.
 const TURNS: u32 = 8;
@@ -38,10 +38,10 @@ impl Turns {
 }
 
 /// Loads all that can be for `window` each. Who fails is measured no further.
-pub(crate) fn take(servers: &mut [Result<Turns, Box<dyn Error>>], window: Duration) {
+pub(crate) fn take(servers: &mut [Result<Started<Turns>, Box<dyn Error>>], window: Duration) {
     for _ in 0..TURNS {
         for server in &mut *servers {
-            let Ok(turns) = server else { continue };
+            let Ok(Started::Serving(turns)) = server else { continue };
             if let Err(error) = turns.take(window / TURNS) {
                 *server = Err(error.into());
             }

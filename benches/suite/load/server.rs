@@ -16,8 +16,8 @@ pub(crate) struct Server {
 }
 
 /// What came of starting one.
-pub(crate) enum Started {
-    Serving(Server),
+pub(crate) enum Started<S = Server> {
+    Serving(S),
     /// It cannot serve, and says why.
     Lacks(String),
 }
