@@ -251,15 +251,8 @@ impl Attempt {
     }
 
     /// Waits for its turn on the socket.
-    pub(crate) async fn turn<F: Future + Unpin>(&mut self, mut turn: F) -> F::Output {
-        poll_fn(|context| {
-            let polled = Pin::new(&mut turn).poll(context);
-            if polled.is_pending() {
-                self.pass();
-            }
-            polled
-        })
-        .await
+    pub(crate) async fn turn<F: Future + Unpin>(&mut self, turn: F) -> F::Output {
+        self.during(turn, |attempt, _| attempt.pass()).await
     }
 
     /// Waits until another submission makes sense.
@@ -268,11 +261,20 @@ impl Attempt {
     }
 
     /// Waits for a submission.
-    pub(crate) async fn watch<F: Future + Unpin>(&mut self, mut submitted: F) -> F::Output {
+    pub(crate) async fn watch<F: Future + Unpin>(&mut self, submitted: F) -> F::Output {
+        self.during(submitted, Attempt::pending).await
+    }
+
+    /// Waits for `future`, and does something whenever it is not ready.
+    async fn during<F: Future + Unpin>(
+        &mut self,
+        mut future: F,
+        pending: impl Fn(&mut Attempt, &mut Context<'_>),
+    ) -> F::Output {
         poll_fn(|context| {
-            let polled = Pin::new(&mut submitted).poll(context);
+            let polled = Pin::new(&mut future).poll(context);
             if polled.is_pending() {
-                self.pending(context);
+                pending(self, context);
             }
             polled
         })
@@ -283,13 +285,10 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         // A wake that was meant for this one, and not used, goes to the next.
-        let unused = match self.wait {
-            Wait::Never | Wait::No | Wait::Asked => false,
-            Wait::Queued(ticket) => !self.shortage().leave(ticket),
-            Wait::Baton | Wait::Pending { .. } => true,
-        };
-        if unused {
-            self.shortage().wake_first();
+        match self.wait {
+            Wait::Queued(ticket) if self.shortage().leave(ticket) => {}
+            Wait::Queued(_) => self.shortage().wake_first(),
+            _ => self.pass(),
         }
     }
 }

@@ -188,7 +188,7 @@ impl<'a> Sqe<'a> {
 
 impl<'a> MultiSqe<'a> {
     /// Limits a multishot receive: `each_bytes` for a single completion (Linux 6.10; before, anything but 0
-    /// is `EINVAL`), `total_bytes` for all of them, after which it ends (Linux 6.17). 0 is no limit.
+    /// is `EINVAL`; cut at 2 GiB), `total_bytes` for all of them, after which it ends (Linux 6.17). 0 is no limit.
     ///
     /// # Panics
     ///
