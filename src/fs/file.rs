@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
+use super::once::Once;
 use super::positioned::Positioned;
 use super::{Metadata, OpenOptions, uninterrupted};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
@@ -94,7 +95,7 @@ impl File {
     pub async fn read<B: IoBufMut>(&self, mut buf: B) -> BufResult<usize, B> {
         let room = buf.room().len();
         let before = self.fd.position();
-        let (n, buf) = self.read_from(buf, None).await?;
+        let (n, buf) = Once::<op::Read<B>>::new(&self.fd, None, buf).await?;
         self.mend_position(before, n, room);
         Ok((n, buf))
     }
@@ -107,20 +108,12 @@ impl File {
     /// # Errors
     ///
     /// Those of the call, with the buffer.
-    pub async fn read_at<B: IoBufMut>(&self, buf: B, offset: u64) -> BufResult<usize, B> {
-        match checked(offset) {
-            Ok(offset) => self.read_from(buf, Some(offset)).await,
-            Err(error) => Err(BufError::new(error, buf)),
-        }
-    }
-
-    async fn read_from<B: IoBufMut>(&self, mut buf: B, offset: Option<u64>) -> BufResult<usize, B> {
-        loop {
-            match op::submit(op::Read { fd: self.fd.clone(), offset, buf }).await {
-                Err(failed) if is_interrupted(&failed) => buf = failed.into_buf(),
-                done => return done,
-            }
-        }
+    pub fn read_at<B: IoBufMut>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl Future<Output = BufResult<usize, B>> {
+        Once::<op::Read<B>>::new(&self.fd, Some(offset), buf)
     }
 
     /// Writes once at the file's position, which moves on; returns how many bytes were taken.
@@ -134,7 +127,7 @@ impl File {
     /// Those of the call, with the buffer.
     pub async fn write<B: IoBuf>(&self, buf: B) -> BufResult<usize, B> {
         let before = self.fd.position();
-        let (n, buf) = self.write_to(buf, None).await?;
+        let (n, buf) = Once::<op::Write<B>>::new(&self.fd, None, buf).await?;
         self.mend_position(before, n, buf.bytes().len());
         Ok((n, buf))
     }
@@ -147,20 +140,12 @@ impl File {
     /// # Errors
     ///
     /// Those of the call, with the buffer.
-    pub async fn write_at<B: IoBuf>(&self, buf: B, offset: u64) -> BufResult<usize, B> {
-        match checked(offset) {
-            Ok(offset) => self.write_to(buf, Some(offset)).await,
-            Err(error) => Err(BufError::new(error, buf)),
-        }
-    }
-
-    async fn write_to<B: IoBuf>(&self, mut buf: B, offset: Option<u64>) -> BufResult<usize, B> {
-        loop {
-            match op::submit(op::Write { fd: self.fd.clone(), offset, buf }).await {
-                Err(failed) if is_interrupted(&failed) => buf = failed.into_buf(),
-                done => return done,
-            }
-        }
+    pub fn write_at<B: IoBuf>(
+        &self,
+        buf: B,
+        offset: u64,
+    ) -> impl Future<Output = BufResult<usize, B>> {
+        Once::<op::Write<B>>::new(&self.fd, Some(offset), buf)
     }
 
     /// Moves the position on after a short transfer, if the kernel has not.
@@ -328,19 +313,6 @@ impl File {
         }
         self.fd.into_owned().map(std::fs::File::from).map_err(File::new)
     }
-}
-
-/// Offsets of a file are signed in the kernel. `u64::MAX` would be taken for "at the position", the others
-/// are refused as it refuses them.
-fn checked(offset: u64) -> io::Result<u64> {
-    match i64::try_from(offset) {
-        Ok(_) => Ok(offset),
-        Err(_) => Err(io::Error::from_raw_os_error(libc::EINVAL)),
-    }
-}
-
-fn is_interrupted<B>(failed: &BufError<B>) -> bool {
-    failed.error().kind() == io::ErrorKind::Interrupted
 }
 
 impl Read for File {

@@ -77,6 +77,7 @@ mod directories;
 mod file;
 mod metadata;
 mod names;
+mod once;
 mod open_options;
 mod positioned;
 mod transfer;
@@ -172,6 +173,10 @@ async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Fd> {
     at("open", path, |path| op::OpenAt { at: None, path, flags, mode }).await
 }
 
+fn interrupted(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINTR)
+}
+
 /// Submits an operation, again and again while a signal interrupts it.
 async fn uninterrupted<T, X>(mut operation: impl FnMut() -> T) -> io::Result<X>
 where
@@ -179,7 +184,7 @@ where
 {
     loop {
         match op::submit(operation()).await {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if interrupted(&error) => {}
             done => return done,
         }
     }
