@@ -224,7 +224,15 @@ impl Core {
         drop(task);
     }
 
+    #[inline]
     fn fetch_woken(&self) {
+        if self.remote.is_pending() {
+            self.fetch_called();
+        }
+    }
+
+    #[cold]
+    fn fetch_called(&self) {
         let mut ready = self.ready.borrow_mut();
         self.remote.fetch(REMOTE_WAKES_PER_RUN, |called| ready.extend(called.arrive(self)));
     }

@@ -44,6 +44,7 @@ impl Remote {
         })
     }
 
+    #[inline]
     pub(super) fn is_pending(&self) -> bool {
         self.pending.load(Ordering::Acquire)
     }

@@ -86,6 +86,13 @@ pub(super) unsafe fn clone_waker(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
+    // SAFETY: rule 3: the waker keeps the task until it is counted less, and then an owner does: without one the
+    // counts would be merged.
+    let (task, header) = unsafe { (named(data), named(data).as_ref()) };
+    if header.count_at_home(-1) {
+        queue(task, header);
+        return;
+    }
     // SAFETY: the waker is there until `drop_waker`.
     unsafe {
         wake_by_ref(data);
@@ -103,15 +110,7 @@ unsafe fn wake_by_ref(data: *const ()) {
     let (task, header) = unsafe { (named(data), named(data).as_ref()) };
     header.lifetime.used();
     if header.is_home() {
-        if !header.queued.replace(true) && !header.is_main {
-            // SAFETY: rule 2, and nothing in `push_ready` sets another core meanwhile: it runs no code of the user's.
-            let core = unsafe { &*header.core.as_ptr() };
-            if let Some(core) = core {
-                header.own();
-                core.push_ready(TaskRef(task));
-            }
-        }
-        return;
+        return queue(task, header);
     }
     if header.called.swap(true, Ordering::AcqRel) {
         return;
@@ -123,5 +122,19 @@ unsafe fn wake_by_ref(data: *const ()) {
     } else {
         header.shared.fetch_add(1, Ordering::Relaxed);
         remote.push(Called(task));
+    }
+}
+
+/// Queues a task at home for its next poll, unless it is queued or has ended.
+#[inline]
+fn queue(task: NonNull<Header>, header: &Header) {
+    if header.queued.replace(true) || header.is_main {
+        return;
+    }
+    // SAFETY: rule 2, and nothing in `push_ready` sets another core meanwhile: it runs no code of the user's.
+    let core = unsafe { &*header.core.as_ptr() };
+    if let Some(core) = core {
+        header.own();
+        core.push_ready(TaskRef(task));
     }
 }
