@@ -103,7 +103,7 @@ impl Pool {
     }
 
     /// Keeps a block for the next operation; frees it if it is of odd size or there are enough.
-    #[inline]
+    #[inline(always)]
     pub(super) fn give_back(&mut self, block: Block) {
         self.lent -= 1;
         if let Some(free) = block.shape.class.map(|class| &mut self.free[class]) {

@@ -236,12 +236,14 @@ impl Slots {
     }
 
     /// The future of an operation that completes once was polled.
-    #[inline]
+    #[inline(always)]
     pub(super) fn poll(&mut self, token: Token, waker: &Waker) -> Polled {
         let Some(slot) = self.get(token) else { return Polled::Pending };
+        if slot.state == State::Finished {
+            return Polled::Done(self.take(token));
+        }
         slot.got.set_early(false);
         match (slot.state, &slot.waker) {
-            (State::Finished, _) => Polled::Done(self.take(token)),
             (State::Waiting, Some(known)) if known.will_wake(waker) => Polled::Pending,
             _ => Polled::NeedsWaker,
         }

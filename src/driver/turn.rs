@@ -11,9 +11,6 @@ use crate::ring::{Cqe, EnterFlags, MultiSqe, Ring, Sqe, Target};
 /// `user_data` of the wake-up poll. Tokens never reach it: their lower half is a slab index.
 pub(super) const WAKE: u64 = u64::MAX;
 
-/// Completions copied out at a time.
-const CQES_PER_BATCH: usize = 64;
-
 /// Whether, and until when, a turn may sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -48,7 +45,19 @@ impl Driver {
     ///
     /// When called from within itself, in a process that was forked from the ring's, or when the kernel
     /// refuses the ring for good.
+    #[inline]
     pub(crate) fn turn(&self, wait: Wait) {
+        let is_idle = match wait {
+            Wait::Submit => self.has_nothing_to_submit(),
+            Wait::No => self.has_nothing_to_do(),
+            Wait::Until(_) => false,
+        };
+        if !is_idle {
+            self.make_turn(wait);
+        }
+    }
+
+    fn make_turn(&self, wait: Wait) {
         if let Err(error) = self.try_turn(wait) {
             assert!(
                 self.is_in_its_process(),
@@ -60,20 +69,17 @@ impl Driver {
     }
 
     fn try_turn(&self, wait: Wait) -> io::Result<()> {
-        match wait {
-            Wait::Submit if self.has_nothing_to_submit() => return Ok(()),
-            Wait::No if self.has_nothing_to_do() => return Ok(()),
-            _ => {}
-        }
         let _turning = self.begin_turn();
         // What a panic in the last turn left undone, and what came while a submission waited for room. It may
         // wake tasks, which would not want us to sleep.
-        let wait = match wait {
-            Wait::Until(_) if !self.actions.borrow().is_empty() => Wait::No,
-            wait => wait,
-        };
-        self.act();
-        self.push_internal();
+        let (left, mut wait) = (!self.actions.borrow().is_empty(), wait);
+        if left {
+            self.act();
+            wait = if let Wait::Until(_) = wait { Wait::No } else { wait };
+        }
+        if self.has_internal() {
+            self.push_internal();
+        }
         let entered = self.enter(wait);
         self.act();
         entered
@@ -124,6 +130,7 @@ impl Driver {
         }
     }
 
+    #[inline]
     fn has_nothing_to_submit(&self) -> bool {
         self.ring.borrow().as_ref().is_none_or(|ring| ring.queued() == 0)
             && !self.turning.get()
@@ -132,14 +139,21 @@ impl Driver {
 
     /// Whether a turn that does not sleep would do nothing. A handful of loads: turns come after every few polls
     /// of tasks that never wait for the kernel.
+    #[inline]
     fn has_nothing_to_do(&self) -> bool {
         let ring = self.ring.borrow();
         ring.as_ref().is_none_or(Ring::is_quiet)
             && self.actions.borrow().is_empty()
             && !self.turning.get()
-            && !matches!(self.wake_poll.get(), WakePoll::Disarmed { .. })
-            && !self.slots.borrow().has_cancels()
-            && !self.retry.get().is_scheduled()
+            && !self.has_internal()
+    }
+
+    /// Whether there may be submissions of the driver's own.
+    #[inline]
+    fn has_internal(&self) -> bool {
+        matches!(self.wake_poll.get(), WakePoll::Disarmed { .. })
+            || self.slots.borrow().has_cancels()
+            || self.retry.get().is_scheduled()
     }
 
     fn sleep(&self, ring: &mut Ring, limit: Option<Duration>) -> io::Result<u32> {
@@ -232,42 +246,18 @@ impl Driver {
 
     /// Takes all completions that are there. Runs no user code: what they ask for goes to the actions.
     pub(super) fn reap(&self, ring: &mut Ring) {
-        // To clear room for many costs as much as to take one.
-        match ring.ready() {
-            0 => {}
-            1 => self.reap_by::<1>(ring),
-            _ => self.reap_by::<CQES_PER_BATCH>(ring),
-        }
-    }
-
-    fn reap_by<const N: usize>(&self, ring: &mut Ring) {
-        let mut batch = [Cqe::default(); N];
-        loop {
-            let count = ring.copy_cqes(&mut batch);
-            let (mut slots, mut actions) = (self.slots.borrow_mut(), self.actions.borrow_mut());
-            for cqe in &batch[..count] {
-                match cqe.user_data() {
-                    WAKE => self.on_wake(*cqe),
-                    user_data if Token::names_cancel(user_data) => {
-                        self.on_cancel(*cqe, &mut slots, ring.now());
-                    }
-                    _ => slots.on_cqe(*cqe, &mut actions),
-                }
+        let (mut slots, mut actions) = (self.slots.borrow_mut(), self.actions.borrow_mut());
+        let mut was_missed = false;
+        ring.take_cqes(|cqe| match cqe.user_data() {
+            WAKE => self.on_wake(cqe),
+            user_data if Token::names_cancel(user_data) => {
+                was_missed |= on_cancel(cqe, &mut slots);
             }
-            if count < batch.len() || ring.ready() == 0 {
-                return;
-            }
-        }
-    }
-
-    /// The kernel has acted on a cancel. An error says that the operation has ended, or that it is running,
-    /// or that it was on its way: a read forced to a worker was seen to go on to wait for input after its
-    /// cancel had come back with EALREADY (Linux 6.18). So what is still in flight is cancelled again.
-    fn on_cancel(&self, cqe: Cqe, slots: &mut Slots, now: Instant) {
-        let token = Token::from_user_data(cqe.user_data());
-        if cqe.raw_result() < 0 && slots.on_missed_cancel(token) {
+            _ => slots.on_cqe(cqe, &mut actions),
+        });
+        if was_missed {
             let mut retry = self.retry.get();
-            retry.schedule(now);
+            retry.schedule(ring.now());
             self.retry.set(retry);
         }
     }
@@ -295,6 +285,13 @@ impl Driver {
             }
         }
     }
+}
+
+/// The kernel has acted on a cancel. An error says that the operation has ended, or that it is running, or that it
+/// was on its way: a read forced to a worker was seen to go on to wait for input after its cancel had come back with
+/// EALREADY (Linux 6.18). So what is still in flight is to be cancelled again; whether it is.
+fn on_cancel(cqe: Cqe, slots: &mut Slots) -> bool {
+    cqe.raw_result() < 0 && slots.on_missed_cancel(Token::from_user_data(cqe.user_data()))
 }
 
 /// Submits what is queued and fetches what the kernel holds back, if there is either.

@@ -132,7 +132,18 @@ impl WaitFor {
     }
 
     /// Calls `enter` with the last argument of `io_uring_enter(2)`, which lives as long as the call.
+    #[inline]
     pub(super) fn call<R>(
+        &self,
+        flags: EnterFlags,
+        enter: impl FnOnce(Argument<'_>, EnterFlags) -> R,
+    ) -> R {
+        let says_more =
+            self.limit != Limit::None || !self.gather.is_zero() || self.signals.is_some();
+        if says_more { self.call_with_more(flags, enter) } else { enter(Argument::None, flags) }
+    }
+
+    fn call_with_more<R>(
         &self,
         mut flags: EnterFlags,
         enter: impl FnOnce(Argument<'_>, EnterFlags) -> R,
@@ -146,9 +157,6 @@ impl WaitFor {
             }
             Limit::Registered(offset) => return enter(Argument::Registered(offset), flags),
         };
-        if time.is_none() && self.gather.is_zero() && self.signals.is_none() {
-            return enter(Argument::None, flags);
-        }
         let timespec = time.map(|time| Timespec {
             sec: time.as_secs() as i64,
             nsec: i64::from(time.subsec_nanos()),
@@ -240,8 +248,8 @@ impl Ring {
     /// As [`Ring::submit`]. `EINTR` is a signal that came before anything was taken. `EBADR` (Linux 5.19):
     /// completions were [lost](Ring::lost).
     pub fn submit_and_wait(&mut self, want: u32, limit: Option<Duration>) -> io::Result<u32> {
-        let wait = WaitFor::completions(want);
-        self.submit_and_wait_for(&limit.map_or(wait, |limit| wait.at_most(limit)))
+        let limit = limit.map_or(Limit::None, Limit::After);
+        self.submit_and_wait_for(&WaitFor { limit, ..WaitFor::completions(want) })
     }
 
     /// As [`Ring::submit_and_wait`], with all that a wait can be told.

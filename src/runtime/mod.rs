@@ -129,9 +129,8 @@ impl Runtime {
                 }
             }
             let busy = self.executor.run(TASKS_PER_TURN);
-            woken = self.executor.take_main_woken();
             let deadline = self.timers.next_deadline();
-            let wait = match busy || woken {
+            let wait = match busy {
                 true if self.executor.is_in_round() => Wait::Submit,
                 true => Wait::No,
                 false => Wait::Until(deadline),
@@ -143,7 +142,7 @@ impl Runtime {
             if deadline.is_some() {
                 self.timers.fire(self.driver.now());
             }
-            woken |= self.executor.take_main_woken();
+            woken = self.executor.take_main_woken();
         }
     }
 

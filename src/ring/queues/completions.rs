@@ -65,6 +65,34 @@ impl Completions {
         count
     }
 
+    /// Takes completions one by one, as many as are there now.
+    #[inline]
+    pub(super) fn take(&mut self, mut take: impl FnMut(Cqe)) {
+        if self.shape != Shape::Plain || self.of_fillers {
+            return self.take_shaped(&mut take);
+        }
+        let head = self.head().load(Ordering::Relaxed);
+        for step in 0..self.ready() {
+            let place = head.wrapping_add(step);
+            // SAFETY: masked; the kernel has written this entry, by the tail read with Acquire in `ready`, and does not
+            // write it again before the head passes it.
+            let cqe = unsafe { self.entries.add((place & self.mask) as usize).read() };
+            self.advance(place, 1);
+            take(Cqe::from(cqe));
+        }
+    }
+
+    #[cold]
+    fn take_shaped(&mut self, take: &mut dyn FnMut(Cqe)) {
+        for _ in 0..self.ready() {
+            let mut next = [BigCqe::default()];
+            if self.copy(&mut next) == 0 {
+                return;
+            }
+            take(next[0].cqe);
+        }
+    }
+
     /// Copies completions of any shape.
     pub(super) fn copy<T: From<BigCqe>>(&mut self, out: &mut [T]) -> usize {
         let head = self.head().load(Ordering::Relaxed);

@@ -307,6 +307,14 @@ impl Queues {
         if self.ours() { self.cq.copy_cqes(out) } else { 0 }
     }
 
+    /// Takes completions one by one, as many as are there now.
+    #[inline]
+    pub(crate) fn take_cqes(&mut self, take: impl FnMut(Cqe)) {
+        if self.ours() {
+            self.cq.take(take);
+        }
+    }
+
     /// Copies completions out whole.
     pub(crate) fn copy_big_cqes(&mut self, out: &mut [BigCqe]) -> usize {
         if self.ours() { self.cq.copy(out) } else { 0 }
