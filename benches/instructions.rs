@@ -4,6 +4,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -11,14 +12,16 @@ use futures::channel::mpsc;
 use futures::future::join_all;
 use futures::{SinkExt, StreamExt};
 use uring::Runtime;
+use uring::fs::File;
 use uring::op::{self, Nop};
 
 /// A name, and how it does so many operations.
 type Workload = (&'static str, fn(&Runtime, usize));
 
-const WORKLOADS: [Workload; 8] = [
+const WORKLOADS: [Workload; 9] = [
     ("nop", |runtime, count| runtime.block_on(nops(count))),
     ("nop-64", |runtime, count| runtime.block_on(nops_at_once(count))),
+    ("read-32", |runtime, count| runtime.block_on(reads_at_once(count))),
     ("spawn", |runtime, count| runtime.block_on(spawns(count))),
     ("spawn-1000", |runtime, count| runtime.block_on(spawns_at_once(count))),
     ("yield", |runtime, count| runtime.block_on(in_task(yields(count)))),
@@ -73,6 +76,25 @@ async fn nops(count: usize) {
 async fn nops_at_once(count: usize) {
     const TASKS: usize = 64;
     let tasks = (0..TASKS).map(|_| uring::spawn(nops(count / TASKS)));
+    for task in join_all(tasks).await {
+        task.expect("it does not panic");
+    }
+}
+
+/// Reads of one page of this program, which is in the page cache.
+async fn reads_at_once(count: usize) {
+    const TASKS: usize = 32;
+    let program = std::env::current_exe().expect("a program has a file");
+    let file = Rc::new(File::open(program).await.expect("it can be read"));
+    let tasks = (0..TASKS).map(|_| {
+        let file = Rc::clone(&file);
+        uring::spawn(async move {
+            let mut buf = Vec::with_capacity(4096);
+            for _ in 0..count / TASKS {
+                (_, buf) = file.read_at(buf, 0).await.expect("it can be read");
+            }
+        })
+    });
     for task in join_all(tasks).await {
         task.expect("it does not panic");
     }
