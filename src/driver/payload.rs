@@ -103,6 +103,7 @@ impl Pool {
     }
 
     /// Keeps a block for the next operation; frees it if it is of odd size or there are enough.
+    // Always: see `Driver::poll`.
     #[inline(always)]
     pub(super) fn give_back(&mut self, block: Block) {
         self.lent -= 1;

@@ -21,11 +21,9 @@ use std::collections::VecDeque;
 use std::mem;
 use std::task::Waker;
 
-use slab::Slab;
-
 use super::cancel_scope::Member;
 use super::got::{self, Got};
-use super::payload::Payload;
+use super::payload::{Payload, Shot};
 pub(super) use super::token::Token;
 pub(super) use super::transition::{
     Action, Dropped, Ended, Polled, PolledResult, PolledShot, Settled,
@@ -47,6 +45,8 @@ enum State {
     Abandoned,
     /// Nobody, and the final completion is in: to be settled.
     Left,
+    /// There is no operation.
+    Free,
 }
 
 /// One cache line: there are as many as operations in flight, and each is fetched once or twice.
@@ -60,26 +60,30 @@ struct Slot {
     is_member: bool,
     /// The task of the future that waits, once it was polled.
     waker: Option<Waker>,
-    payload: Payload,
+    /// None if there is no operation.
+    payload: Option<Payload>,
     got: Got,
 }
 
-/// What the slab keeps for each place.
-#[expect(dead_code, reason = "only its size counts: the slab's own type is private")]
-enum Place {
-    Vacant(usize),
-    Occupied(Slot),
-}
-
-const _: () = assert!(size_of::<Place>() == 64);
+const _: () = assert!(size_of::<Slot>() == 64);
 
 impl Slot {
-    /// The operation and its result, for an operation that completes once. Waker and membership, whose drop is
-    /// user code, have left with the final completion.
-    #[inline]
-    fn into_ended(self, token: Token) -> Ended {
-        debug_assert!(self.waker.is_none() && !self.is_member);
-        Ended { payload: self.payload, end: self.got.end(token) }
+    fn free() -> Slot {
+        Slot {
+            generation: 0,
+            state: State::Free,
+            cancel_queued: false,
+            cancel_on_drop: false,
+            is_member: false,
+            waker: None,
+            payload: None,
+            got: Got::nothing(false),
+        }
+    }
+
+    /// Access to a multishot operation.
+    fn shot(&self) -> Option<Shot> {
+        self.payload.as_ref()?.shot()
     }
 
     /// Whether a future waits for it, and no scope.
@@ -90,7 +94,7 @@ impl Slot {
 
     /// Whether the final completion was seen.
     fn is_done(&self) -> bool {
-        matches!(self.state, State::Finished | State::Left)
+        matches!(self.state, State::Finished | State::Left | State::Free)
     }
 
     /// Whether a cancel can do anything: not once there is a result, and only a notification to come.
@@ -99,9 +103,13 @@ impl Slot {
     }
 }
 
+/// A slab of slots that stay where they are written: with one that takes and gives back its entries by value, as the
+/// crate `slab` does, each operation's slot is moved through memory twice, half of what inserting it costs.
 #[derive(Default)]
 pub(super) struct Slots {
-    slab: Slab<Slot>,
+    slots: Vec<Slot>,
+    /// The indices of those without an operation, the one freed last at the end. Has room for all.
+    free: Vec<u32>,
     /// The memberships of operations in scopes, by the index of their slots, until their final completions.
     members: Vec<Option<Member>>,
     generation: u32,
@@ -120,43 +128,56 @@ pub(super) struct Slots {
 impl Slots {
     /// A slot for an operation about to be submitted.
     pub(super) fn insert(&mut self, payload: Payload, cancel_on_drop: bool) -> Token {
-        self.generation = self.generation.wrapping_add(1);
-        let many = payload.shot().is_some();
-        let index = self.slab.insert(Slot {
-            generation: self.generation,
-            state: State::Waiting,
-            cancel_queued: false,
-            cancel_on_drop,
-            waker: None,
-            payload,
-            got: Got::nothing(many),
-            is_member: false,
-        });
-        if self.cancels.capacity() < self.slab.capacity() {
-            let short_of = self.slab.capacity() - self.cancels.len();
-            self.cancels.reserve(short_of);
-        }
+        // Free slots have generation 0, so that no token names one.
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+        let index = self.free.pop().unwrap_or_else(|| self.grow());
+        let slot = &mut self.slots[index as usize];
+        slot.generation = self.generation;
+        slot.state = State::Waiting;
+        slot.cancel_queued = false;
+        slot.cancel_on_drop = cancel_on_drop;
+        slot.got = Got::nothing(payload.shot().is_some());
+        slot.payload = Some(payload);
         self.in_kernel += 1;
-        Token { index: index as u32, generation: self.generation }
+        Token { index, generation: self.generation }
+    }
+
+    /// Adds a slot, and room for what is kept of it elsewhere.
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        let index = self.slots.len();
+        self.slots.push(Slot::free());
+        let count = self.slots.capacity();
+        self.free.reserve(count - self.free.len());
+        self.cancels.reserve(count - self.cancels.len());
+        index as u32
     }
 
     #[inline]
     fn get(&mut self, token: Token) -> Option<&mut Slot> {
-        let slot = self.slab.get_mut(token.index as usize)?;
+        let slot = self.slots.get_mut(token.index as usize)?;
         (slot.generation == token.generation).then_some(slot)
     }
 
-    #[inline]
-    fn take(&mut self, token: Token) -> Ended {
-        self.slab.remove(token.index as usize).into_ended(token)
+    /// Takes an operation that is done, and its result if it completes once. Waker and membership, whose drop is user
+    /// code, have left with the final completion.
+    // Always: see `Driver::poll`.
+    #[inline(always)]
+    fn take(&mut self, token: Token) -> Option<Ended> {
+        let slot = self.get(token)?;
+        debug_assert!(slot.waker.is_none() && !slot.is_member);
+        let ended = Ended { payload: slot.payload.take()?, end: slot.got.end(token) };
+        (slot.generation, slot.state) = (0, State::Free);
+        self.free.push(token.index);
+        Some(ended)
     }
 
     /// An operation that was just submitted belongs to a scope.
     pub(super) fn set_member(&mut self, token: Token, member: Member) {
         let Some(slot) = self.get(token) else { return };
         slot.is_member = true;
-        if self.members.len() < self.slab.capacity() {
-            self.members.resize_with(self.slab.capacity(), || None);
+        if self.members.len() < self.slots.capacity() {
+            self.members.resize_with(self.slots.capacity(), || None);
         }
         self.members[token.index as usize] = Some(member);
     }
@@ -204,7 +225,7 @@ impl Slots {
                 }
                 Some(Action::Settle(token))
             }
-            State::Finished | State::Left => None,
+            State::Finished | State::Left | State::Free => None,
         };
         let is_member = done && mem::take(&mut slot.is_member);
         if let Some(action) = action {
@@ -236,11 +257,12 @@ impl Slots {
     }
 
     /// The future of an operation that completes once was polled.
+    // Always: see `Driver::poll`.
     #[inline(always)]
     pub(super) fn poll(&mut self, token: Token, waker: &Waker) -> Polled {
         let Some(slot) = self.get(token) else { return Polled::Pending };
         if slot.state == State::Finished {
-            return Polled::Done(self.take(token));
+            return self.take(token).map_or(Polled::Pending, Polled::Done);
         }
         slot.got.set_early(false);
         match (slot.state, &slot.waker) {
@@ -264,11 +286,11 @@ impl Slots {
     /// The stream of a multishot operation was polled.
     pub(super) fn poll_shot(&mut self, token: Token, waker: &Waker) -> PolledShot {
         let Some(slot) = self.get(token) else { return PolledShot::Pending };
-        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(token), slot.payload.shot()) {
+        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(token), slot.shot()) {
             return PolledShot::Shot(shot, cqe);
         }
         match (slot.state, &slot.waker) {
-            (State::Finished, _) => PolledShot::Ended(self.take(token)),
+            (State::Finished, _) => self.take(token).map_or(PolledShot::Pending, PolledShot::Ended),
             (State::Waiting, Some(known)) if known.will_wake(waker) => PolledShot::Pending,
             _ => PolledShot::NeedsWaker,
         }
@@ -305,17 +327,20 @@ impl Slots {
                 slot.state = State::Left;
                 Dropped::Settle
             }
-            State::Abandoned | State::Left => Dropped::Settle,
+            State::Abandoned | State::Left | State::Free => Dropped::Settle,
         }
     }
 
     /// The next thing to hand to an abandoned operation.
     pub(super) fn settle(&mut self, token: Token) -> Settled {
         let Some(slot) = self.get(token) else { return Settled::Nothing };
-        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(token), slot.payload.shot()) {
+        if let (Some(cqe), Some(shot)) = (slot.got.next_shot(token), slot.shot()) {
             return Settled::Shot(shot, cqe);
         }
-        if slot.is_done() { Settled::Last(self.take(token)) } else { Settled::Nothing }
+        if !slot.is_done() {
+            return Settled::Nothing;
+        }
+        self.take(token).map_or(Settled::Nothing, Settled::Last)
     }
 
     /// Asks for an operation to be cancelled, once.
@@ -375,11 +400,10 @@ impl Slots {
 
     /// Asks for everything in flight to be cancelled that may be.
     pub(super) fn cancel_all(&mut self) {
-        let tokens: Vec<Token> = self
-            .slab
-            .iter()
+        let tokens: Vec<Token> = (0..)
+            .zip(&self.slots)
             .filter(|(_, slot)| !slot.is_done() && slot.cancel_on_drop)
-            .map(|(index, slot)| Token { index: index as u32, generation: slot.generation })
+            .map(|(index, slot)| Token { index, generation: slot.generation })
             .collect();
         for token in tokens {
             self.queue_cancel(token);
@@ -393,7 +417,7 @@ impl Slots {
 
     /// Slots in use: operations in flight, and finished ones whose future has not taken the result.
     pub(super) fn len(&self) -> usize {
-        self.slab.len()
+        self.slots.len() - self.free.len()
     }
 
     /// Completions that named no live operation.
