@@ -39,13 +39,12 @@ impl Loop {
                 return;
             }
             let busy = self.executor.run(64);
-            woken = self.executor.take_main_woken();
-            if !busy && !woken && self.unpark.park() {
+            if !busy && self.unpark.park() {
                 self.sleeps.set(self.sleeps.get() + 1);
                 self.bell.wait();
                 self.unpark.unparked();
             }
-            woken |= self.executor.take_main_woken();
+            woken = self.executor.take_main_woken();
         }
     }
 }

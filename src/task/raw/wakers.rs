@@ -86,12 +86,12 @@ pub(super) unsafe fn clone_waker(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
-    // SAFETY: rule 3: the waker keeps the task until it is counted less, and then an owner does: without one the
-    // counts would be merged.
+    // SAFETY: rule 3: the waker keeps the task until it is counted less in the cell, and then an owner does: without one
+    // the counts would be merged, and the cell would not count.
     let (task, header) = unsafe { (named(data), named(data).as_ref()) };
     if header.count_at_home(-1) {
-        queue(task, header);
-        return;
+        // SAFETY: at home, or the cell would not have counted; an owner is left.
+        return unsafe { queue(task) };
     }
     // SAFETY: the waker is there until `drop_waker`.
     unsafe {
@@ -110,7 +110,8 @@ unsafe fn wake_by_ref(data: *const ()) {
     let (task, header) = unsafe { (named(data), named(data).as_ref()) };
     header.lifetime.used();
     if header.is_home() {
-        return queue(task, header);
+        // SAFETY: at home; the waker keeps the task.
+        return unsafe { queue(task) };
     }
     if header.called.swap(true, Ordering::AcqRel) {
         return;
@@ -125,9 +126,16 @@ unsafe fn wake_by_ref(data: *const ()) {
     }
 }
 
-/// Queues a task at home for its next poll, unless it is queued or has ended.
+/// Queues a task for its next poll, unless it is queued or has ended.
+///
+/// # Safety
+///
+/// This thread is home (rule 2), and an owner or a waker keeps the task meanwhile (rule 3).
 #[inline]
-fn queue(task: NonNull<Header>, header: &Header) {
+unsafe fn queue(task: NonNull<Header>) {
+    // SAFETY: the caller's contract.
+    let header = unsafe { task.as_ref() };
+    header.lifetime.used();
     if header.queued.replace(true) || header.is_main {
         return;
     }

@@ -237,6 +237,26 @@ fn the_last_of_wakers_here_and_there_frees_the_task_once() {
     });
 }
 
+/// The waker that a wake at home takes is the task's last there, while a thread lets go of another.
+#[test]
+fn a_wake_that_takes_its_waker_at_home_beside_a_drop_abroad_and_the_end_finds_the_task() {
+    in_every_order("a wake that takes its waker", Some(3), || {
+        let (home, number) = (Home::new(), Arc::new(AtomicUsize::new(0)));
+        let bell = Arc::clone(&home.bell);
+        let (handle, waker) = counting(&home, &number, 1);
+        let theirs = waker.clone();
+        let abroad = thread::spawn(move || drop(theirs));
+        drop(handle);
+        raise(&number);
+        waker.wake();
+        home.executor.run(64);
+        assert_eq!(home.executor.tasks(), 0);
+        drop(home);
+        abroad.join().expect("the other thread");
+        assert_eq!(Arc::strong_count(&bell), 1);
+    });
+}
+
 /// One waker each that was counted in the cell, dropped abroad; one that was counted abroad, dropped at home.
 #[test]
 fn wakers_that_are_dropped_on_the_other_side_are_counted_right_beside_the_end() {

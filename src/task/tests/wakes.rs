@@ -23,6 +23,41 @@ fn many_wakes_before_a_poll_lead_to_one_poll() {
 }
 
 #[test]
+fn a_wake_that_takes_the_last_waker_polls_the_task_once_more_and_keeps_it() {
+    let (executor, _) = executor();
+    let _entered = enter(executor.clone());
+    let wakers = Rc::new(RefCell::new(Vec::new()));
+    executor.spawn(forever(&wakers));
+    settle(&executor);
+    for _ in 0..3 {
+        wakers.take().remove(0).wake();
+        assert!(executor.has_ready());
+        settle(&executor);
+        assert_eq!(wakers.borrow().len(), 1);
+    }
+    // Queued already, by another waker: one poll all the same.
+    let waker = wakers.take().remove(0);
+    waker.wake_by_ref();
+    waker.wake();
+    settle(&executor);
+    assert_eq!(wakers.borrow().len(), 1);
+}
+
+#[test]
+fn a_wake_that_takes_the_last_waker_of_a_task_that_has_ended_does_nothing() {
+    let (executor, unparks) = executor();
+    let _entered = enter(executor.clone());
+    let wakers = Rc::new(RefCell::new(Vec::new()));
+    let handle = executor.spawn(forever(&wakers));
+    settle(&executor);
+    handle.abort();
+    wakers.take().remove(0).wake();
+    assert!(!executor.has_ready() && handle.is_finished());
+    drop(handle);
+    assert_eq!((executor.tasks(), unparks.get()), (0, 0));
+}
+
+#[test]
 fn a_wake_at_home_but_outside_of_the_runtime_is_not_lost() {
     let (executor, unparks) = executor();
     let wakers = Rc::new(RefCell::new(Vec::new()));
@@ -102,7 +137,7 @@ fn a_wake_that_arrives_after_the_abort_does_not_poll_the_task_that_took_the_slot
 /// Everybody who can be the last to let a task go, in every order, the executor included.
 #[test]
 fn a_task_is_freed_once_whoever_lets_it_go_last() {
-    for order in 0..24 {
+    for (order, by_value) in (0..48).map(|order| (order / 2, order % 2 == 1)) {
         let (executor, unparks) = executor();
         let entered = enter(executor.clone());
         let wakers = Rc::new(RefCell::new(Vec::new()));
@@ -126,7 +161,7 @@ fn a_task_is_freed_once_whoever_lets_it_go_last() {
         let mut steps: Vec<Box<dyn FnOnce()>> = vec![
             Box::new(move || drop(handle)),
             Box::new(move || drop((entered, executor))),
-            Box::new(move || here.wake_by_ref()),
+            Box::new(move || if by_value { here.wake() } else { here.wake_by_ref() }),
             Box::new(move || thread::spawn(move || there.wake_by_ref()).join().unwrap()),
         ];
         let mut left = order;
