@@ -121,6 +121,17 @@ fn a_cancel_that_fails_is_tried_again_until_the_operation_ends() {
 }
 
 #[test]
+fn cancels_that_fail_among_others_that_do_not_are_each_tried_again() {
+    under(&[(Fault::FailedCancel, 500)], async |runtime, _| {
+        let pairs = join_all((0..4).map(|_| pair())).await;
+        let receives = pairs.iter().map(|(client, _)| client.recv([0; 10]));
+        // All are dropped at once, so their cancels reach the kernel together. Nothing else ends a receive here.
+        assert!(for_turns(5, Box::pin(join_all(receives))).await.is_none());
+        all_quiet(runtime).await;
+    });
+}
+
+#[test]
 fn a_multishot_accept_that_ends_without_an_error_is_armed_again() {
     under(&[(Fault::MultishotEnd, 700)], async |_, _| {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");

@@ -244,7 +244,8 @@ impl Driver {
         }
     }
 
-    /// Takes all completions that are there. Runs no user code: what they ask for goes to the actions.
+    /// Takes the completions that are there now; those that come meanwhile keep the next turn from sleeping. Runs no user
+    /// code: what they ask for goes to the actions.
     pub(super) fn reap(&self, ring: &mut Ring) {
         let (mut slots, mut actions) = (self.slots.borrow_mut(), self.actions.borrow_mut());
         let mut was_missed = false;

@@ -1,5 +1,7 @@
 //! The queues from both sides at once.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::*;
 use crate::sys::abi::{CqeFlags, Opcode, RawCqe, SqeFlags};
 
@@ -143,6 +145,64 @@ fn a_completion_tail_that_cannot_be_is_cut_to_the_queue() {
     queues.cq.tail().store(1 << 30, Ordering::Relaxed);
     assert_eq!(queues.cq_ready(), 2);
     assert_eq!(copied(&mut queues, 8).len(), 2);
+}
+
+fn taken(queues: &mut Queues) -> Vec<u64> {
+    let mut taken = Vec::new();
+    queues.take_cqes(|cqe| taken.push(cqe.user_data()));
+    taken
+}
+
+#[test]
+fn completions_are_taken_one_by_one_in_order_across_the_wrap_and_no_more_than_fit() {
+    let mut queues = Queues::on_heap(4, 4, SetupFlags::empty()).expect("queues");
+    queues.start_at(u32::MAX - 1);
+    let cqe = |user_data| RawCqe { user_data, ..RawCqe::default() };
+    for round in 0..3u64 {
+        let all: Vec<_> = (round * 4..round * 4 + 4).collect();
+        let mut side = queues.kernel_side();
+        assert!(all.iter().all(|user_data| side.post_cqe(cqe(*user_data))));
+        assert_eq!(taken(&mut queues), all);
+        assert_eq!((queues.cq_ready(), taken(&mut queues)), (0, vec![]));
+    }
+    queues.cq.tail().store(1 << 30, Ordering::Relaxed);
+    assert_eq!(taken(&mut queues).len(), 4);
+}
+
+#[test]
+fn a_panic_over_a_completion_loses_that_one_alone() {
+    let mut queues = Queues::on_heap(4, 4, SetupFlags::empty()).expect("queues");
+    for user_data in 0..3 {
+        assert!(queues.kernel_side().post_cqe(RawCqe { user_data, ..RawCqe::default() }));
+    }
+    let taking = AssertUnwindSafe(|| queues.take_cqes(|cqe| assert_ne!(cqe.user_data(), 1)));
+    assert!(catch_unwind(taking).is_err());
+    assert_eq!(taken(&mut queues), [2]);
+}
+
+#[test]
+fn of_completions_of_every_size_each_is_taken_once_and_no_filler_is() {
+    for flags in [SetupFlags::CQE32, SetupFlags::CQE_MIXED] {
+        let mut queues = Queues::on_heap(2, 4, flags).expect("queues");
+        // In the mixed queue the second one finds a single place at the end, for a filler.
+        queues.start_at(1);
+        for user_data in [1, 2] {
+            let (cqe, extra) = big(user_data, [8, 9]);
+            assert!(queues.kernel_side().post_big_cqe(cqe, extra));
+            assert_eq!(taken(&mut queues), [user_data], "{flags:?}");
+        }
+    }
+    // Completions of fillers, which a chain that fails brings: alone, first, between, last.
+    let mut queues = Queues::on_heap(2, 8, SetupFlags::SQE_MIXED).expect("queues");
+    let cases: [&[u64]; 3] = [&[0], &[0, 1, 0, 2], &[1, 0]];
+    for case in cases {
+        for &number in case {
+            let user_data = if number == 0 { FILLER_USER_DATA } else { number };
+            assert!(queues.kernel_side().post_cqe(RawCqe { user_data, ..RawCqe::default() }));
+        }
+        let expected: Vec<_> = case.iter().copied().filter(|number| *number > 0).collect();
+        assert_eq!((taken(&mut queues), queues.cq_ready()), (expected, 0));
+    }
 }
 
 fn sqe128(opcode: Opcode, user_data: u64, byte: u8) -> RawSqe128 {
