@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use runtime_tests::{Ledger, NotedBuf, in_every_world, poll_once};
+use runtime_tests::{Ledger, NotedBuf, in_every_world, panic_of, poll_once};
 use uring::buf::IoBuf;
 use uring::fs::{self, File, OpenOptions};
 use uring::io::{Write, raw_os_error};
@@ -32,6 +32,21 @@ fn a_missing_file_is_an_error_that_names_it() {
         assert_eq!(raw_os_error(&error), Some(libc::ENOENT));
         let error = fs::metadata(&path).await.expect_err("absent");
         assert!(error.to_string().starts_with(&format!("stat {}: ", path.display())));
+    });
+}
+
+#[test]
+fn a_read_or_write_that_is_polled_again_after_its_result_says_so() {
+    in_every_world(async |directory| {
+        let file = file_of(directory.join("file"), b"x").await;
+        for offset in [0, u64::MAX] {
+            let (mut read, mut write) = (file.read_at([0], offset), file.write_at([1], offset));
+            assert_eq!((&mut read).await.is_ok(), offset == 0);
+            assert_eq!((&mut write).await.is_ok(), offset == 0);
+            for said in [panic_of(|| poll_once(&mut read)), panic_of(|| poll_once(&mut write))] {
+                assert!(said.contains("polled after it had yielded its result"), "{said}");
+            }
+        }
     });
 }
 

@@ -1,30 +1,19 @@
 //! Panics in code that is not ours, wherever it runs: nothing that completed is lost, and the others go on.
 
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
 use futures::{FutureExt, StreamExt};
 use runtime_tests::{
-    Ledger, NoteOnDrop, On, a_while, all_quiet, kernels, on_every_kernel, one_turn, put,
+    Ledger, NoteOnDrop, On, a_while, all_quiet, kernels, on_every_kernel, one_turn, panic_of, put,
 };
 use uring::Runtime;
 use uring::fd::Fd;
 use uring::op::{self, InFlight, MultiOp, Op};
 use uring::ring::{Link, MultiSqe, Sqe};
-
-/// Runs something that panics; what it said.
-fn panic_of<T>(what: impl FnOnce() -> T) -> String {
-    match catch_unwind(AssertUnwindSafe(what)) {
-        Ok(_) => panic!("it did not panic"),
-        Err(payload) => match payload.downcast::<&str>() {
-            Ok(said) => (*said).to_owned(),
-            Err(payload) => *payload.downcast::<String>().expect("a message"),
-        },
-    }
-}
 
 /// Where a [`Bomb`] goes off.
 #[derive(Clone, Copy, PartialEq, Eq)]

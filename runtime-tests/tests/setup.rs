@@ -3,12 +3,11 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use runtime_tests::{on_every_kernel, skipped};
+use runtime_tests::{on_every_kernel, panic_of, skipped};
 use uring::Runtime;
 use uring::op;
 use uring::ring::{Setup, SetupError, SetupFlags, Step};
@@ -264,14 +263,6 @@ fn a_process_without_descriptors_gets_an_error_that_names_the_limit() {
     open.pop();
     open.pop();
     Runtime::new().expect("nothing was left open");
-}
-
-fn panic_of<T>(what: impl FnOnce() -> T) -> String {
-    let Err(panic) = catch_unwind(AssertUnwindSafe(what)) else { panic!("it did not panic") };
-    match panic.downcast::<String>() {
-        Ok(said) => *said,
-        Err(panic) => (*panic.downcast::<&str>().expect("a message")).to_owned(),
-    }
 }
 
 #[test]
