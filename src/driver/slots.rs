@@ -103,8 +103,8 @@ impl Slot {
     }
 }
 
-/// A slab of slots that stay where they are written: with one that takes and gives back its entries by value, as the
-/// crate `slab` does, each operation's slot is moved through memory twice, half of what inserting it costs.
+/// A slab of slots that stay where they are written: one that takes and gives back its entries by value, as the crate
+/// `slab` does, moves each operation's slot through memory twice: 26 instructions.
 #[derive(Default)]
 pub(super) struct Slots {
     slots: Vec<Slot>,
