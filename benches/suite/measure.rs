@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -24,6 +24,11 @@ pub(crate) enum Measured {
     Sample(Sample),
     /// Not to be had, and why.
     Lacks(String),
+}
+
+/// Whether contenders read the large file.
+fn uses_large(cell: &Cell) -> bool {
+    matches!(cell.what, What::Copy | What::Own { file: Some(DataFile::Large), .. })
 }
 
 /// What all measurements share.
@@ -49,10 +54,7 @@ impl Bench {
             eprintln!("system calls are not counted: perf(1) is missing or may not");
         }
         let bench = Bench { window, warm_up, folder, counts_calls, descriptors };
-        let large = |cell: &&Cell| {
-            matches!(cell.what, What::Copy | What::Own { file: Some(DataFile::Large), .. })
-        };
-        if cells.iter().any(|cell| large(&cell)) {
+        if cells.iter().any(uses_large) {
             bench.make_large()?;
         }
         fs::write(bench.path(DataFile::Small), [1; 4096])?;
@@ -63,8 +65,7 @@ impl Bench {
     fn make_large(&self) -> io::Result<()> {
         let path = self.path(DataFile::Large);
         if fs::metadata(&path).is_ok_and(|found| found.len() == LARGE_BYTES as u64) {
-            // It is there; reading it brings it back to the page cache.
-            return io::copy(&mut fs::File::open(path)?, &mut io::sink()).map(drop);
+            return Ok(());
         }
         let mut file = fs::File::create(path)?;
         let mut piece = vec![0_u8; 1 << 20];
@@ -75,6 +76,14 @@ impl Bench {
             file.write_all(&piece)?;
         }
         file.sync_all()
+    }
+
+    /// Reading it brings it back to the page cache.
+    fn cache_large(&self) -> io::Result<()> {
+        let mut large = fs::File::open(self.path(DataFile::Large))?;
+        let mut piece = vec![0_u8; 1 << 20];
+        while large.read(&mut piece)? > 0 {}
+        Ok(())
     }
 
     fn path(&self, file: DataFile) -> PathBuf {
@@ -138,6 +147,10 @@ impl Bench {
     }
 
     fn measure(&self, cell: &Cell, contender: &Contender) -> Result<Measured, Box<dyn Error>> {
+        if uses_large(cell) {
+            // Each time: where memory is reclaimed ahead of need, a part has left the page cache since the last one.
+            self.cache_large()?;
+        }
         match &contender.program {
             Program::Missing(reason) => Ok(Measured::Lacks(reason.clone())),
             Program::Tool => self.measure_tool(&cell.what),
