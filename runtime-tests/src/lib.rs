@@ -122,9 +122,12 @@ pub fn scale() -> u32 {
     said.map_or(1, |scale| scale.parse().expect("URING_TEST_SCALE is a number"))
 }
 
-/// How many seeds of the simulated kernel each test runs on: few where the machine is slow.
+/// How many seeds of the simulated kernel each test runs on: as many as the variable `URING_SIM_SEEDS` says, or few where
+/// the machine is slow.
 fn seeds() -> u64 {
-    if cfg!(miri) { 2 } else { u64::from(20 / scale()).max(2) }
+    let said = std::env::var("URING_SIM_SEEDS").ok();
+    let usual = if cfg!(miri) { 2 } else { u64::from(20 / scale()).max(2) };
+    said.map_or(usual, |seeds| seeds.parse().expect("URING_SIM_SEEDS is a number"))
 }
 
 /// Every kernel there is here: Linux by each rung of the set-up ladder, and the simulated one by several
