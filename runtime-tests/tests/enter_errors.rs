@@ -121,6 +121,11 @@ impl World {
     }
 }
 
+/// All of them; under Miri, to which one number is like another, the first.
+fn few(errnos: &[i32]) -> impl Iterator<Item = i32> {
+    errnos.iter().copied().take(steps(errnos.len(), 1))
+}
+
 fn every_world(entries: u32, test: impl Fn(World, When)) {
     for seed in 0..steps(4, 1) as u64 {
         for when in [When::Before, When::After] {
@@ -131,7 +136,7 @@ fn every_world(entries: u32, test: impl Fn(World, When)) {
 
 #[test]
 fn errors_that_pass_are_told_nobody_and_lose_nothing() {
-    for errno in PASSING {
+    for errno in few(&PASSING) {
         every_world(16, |world, when| {
             let (reader, writer) = world.on.pipe();
             world.runtime.block_on(async {
@@ -178,7 +183,7 @@ fn read_until_it_fails(world: &World, reader: &Fd) -> String {
 
 #[test]
 fn an_operation_outlives_an_enter_that_failed_until_its_completion() {
-    for errno in FATAL {
+    for errno in few(&FATAL) {
         every_world(16, |world, when| {
             let (reader, writer) = world.on.pipe();
             world.fail_once(when, errno);
@@ -199,7 +204,7 @@ fn an_operation_outlives_an_enter_that_failed_until_its_completion() {
 
 #[test]
 fn a_runtime_goes_on_after_a_failure_of_the_moment() {
-    for errno in FATAL {
+    for errno in few(&FATAL) {
         every_world(16, |world, when| {
             let (reader, writer) = world.on.pipe();
             world.fail_once(when, errno);
@@ -219,7 +224,7 @@ fn a_runtime_goes_on_after_a_failure_of_the_moment() {
 #[test]
 #[cfg_attr(miri, ignore = "leaks on purpose")]
 fn an_operation_is_leaked_where_enter_fails_for_ever() {
-    for errno in FATAL {
+    for errno in few(&FATAL) {
         every_world(16, |world, when| {
             let (reader, _writer) = world.on.pipe();
             world.faults.for_ever.set(Some((when, errno)));
@@ -234,7 +239,7 @@ fn an_operation_is_leaked_where_enter_fails_for_ever() {
 
 #[test]
 fn an_operation_that_found_no_room_fails_with_the_errno_and_its_buffer_and_the_others_go_on() {
-    for errno in FATAL {
+    for errno in few(&FATAL) {
         every_world(2, |world, when| {
             let (reader, writer) = world.on.pipe();
             world.runtime.block_on(async {
@@ -326,7 +331,7 @@ fn a_cancel_that_found_no_room_is_handed_over_when_there_is_some() {
 
 #[test]
 fn a_stream_that_found_no_room_yields_the_errno_and_ends() {
-    for errno in FATAL {
+    for errno in few(&FATAL) {
         every_world(2, |world, when| {
             let (reader, writer) = world.on.pipe();
             world.runtime.block_on(async {
