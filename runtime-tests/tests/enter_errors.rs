@@ -121,9 +121,9 @@ impl World {
     }
 }
 
-/// All of them; under Miri, to which one number is like another, the first.
+/// All of them; under Miri the first, as what becomes of memory is the same with each.
 fn few(errnos: &[i32]) -> impl Iterator<Item = i32> {
-    errnos.iter().copied().take(steps(errnos.len(), 1))
+    errnos.iter().copied().take(if cfg!(miri) { 1 } else { errnos.len() })
 }
 
 fn every_world(entries: u32, test: impl Fn(World, When)) {

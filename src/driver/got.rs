@@ -158,12 +158,18 @@ impl Got {
     }
 
     /// The result of an operation that completes once, and what its notification said.
+    ///
+    /// Of one that completes many times, the queue is freed: a slot without an operation keeps none.
     #[inline]
-    pub(super) fn end(&self, token: Token) -> End {
+    pub(super) fn end(&mut self, token: Token) -> End {
         let said = |copied| if copied { NOTIF_USAGE_ZC_COPIED as i32 } else { 0 };
         let notification = match self {
             Got::Result { notified, .. } => notified.map(said),
-            _ => None,
+            Got::Shots { behind, .. } => {
+                *behind = None;
+                None
+            }
+            Got::Nothing { .. } => None,
         };
         // A zero-copy send whose only completion is a notification does not exist, but a panic here would be
         // worse than a made-up success of nothing.
@@ -197,6 +203,15 @@ mod tests {
         got.on_cqe(shot(5));
         got.on_cqe(shot(6));
         assert_eq!([take(&mut got), take(&mut got), take(&mut got)], [Some(5), Some(6), None]);
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_queue_of_shots_at_the_end() {
+        let mut got = Got::nothing(true);
+        (1..=3).for_each(|result| assert!(got.on_cqe(shot(result))));
+        assert_eq!([take(&mut got), take(&mut got), take(&mut got)], [Some(1), Some(2), Some(3)]);
+        got.end(TOKEN);
+        assert!(matches!(got, Got::Shots { next: None, behind: None }));
     }
 
     #[test]

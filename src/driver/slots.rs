@@ -149,7 +149,7 @@ impl Slots {
         self.slots.push(Slot::free());
         let count = self.slots.capacity();
         self.free.reserve(count - self.free.len());
-        self.cancels.reserve(count - self.cancels.len());
+        self.cancels.reserve(count.saturating_sub(self.cancels.len()));
         index as u32
     }
 
@@ -347,9 +347,20 @@ impl Slots {
     pub(super) fn queue_cancel(&mut self, token: Token) {
         if let Some(slot) = self.get(token) {
             if slot.can_be_cancelled() && !mem::replace(&mut slot.cancel_queued, true) {
-                self.cancels.push_back(token);
+                self.push_cancel(token);
             }
         }
+    }
+
+    /// Queues a cancel. When the queue is full, some in it are of operations that have ended: those in flight are fewer
+    /// than slots, and each is there once.
+    fn push_cancel(&mut self, token: Token) {
+        if self.cancels.len() == self.cancels.capacity() {
+            let slots = &self.slots;
+            let names = |token: &Token| slots[token.index as usize].generation == token.generation;
+            self.cancels.retain(names);
+        }
+        self.cancels.push_back(token);
     }
 
     /// As [`Slots::queue_cancel`], unless the operation is one that dropping its future does not cancel.
@@ -383,7 +394,7 @@ impl Slots {
     pub(super) fn retry_missed(&mut self) -> bool {
         while let Some(token) = self.missed.pop() {
             if self.get(token).is_some_and(|slot| slot.can_be_cancelled()) {
-                self.cancels.push_back(token);
+                self.push_cancel(token);
             }
         }
         self.has_cancels()
@@ -428,6 +439,12 @@ impl Slots {
     /// Zero-copy sends that were copied after all, of those that were asked to say so.
     pub(super) fn copied(&self) -> u64 {
         self.copied
+    }
+
+    /// Has the next operation be the one behind this generation.
+    #[cfg(test)]
+    pub(super) fn start_at(&mut self, generation: u32) {
+        self.generation = generation;
     }
 
     /// How many cancels can be queued without allocating.

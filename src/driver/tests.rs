@@ -13,6 +13,7 @@ use crate::ring::{MultiSqe, Sqe};
 mod loom;
 mod payload;
 mod slots;
+mod slots_reused;
 #[cfg(not(any(miri, loom)))]
 mod wake;
 

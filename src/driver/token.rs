@@ -1,9 +1,9 @@
 //! What names an operation to the kernel.
 
-/// Marks the `user_data` of a cancel. Slab indices stay below: so many operations do not fit in memory.
+/// Marks the `user_data` of a cancel. Indices of slots stay below: so many operations do not fit in memory.
 const CANCEL: u32 = 1 << 31;
 
-/// Names an operation in flight: slab index below, generation above.
+/// Names an operation in flight: index of its slot below, generation above.
 ///
 /// The generation makes a cancel that the kernel acts on late miss the next operation in the same slot, and
 /// a completion that names no live operation recognisable.

@@ -8,7 +8,7 @@ use super::Driver;
 use super::slots::{Action, Slots, Token};
 use crate::ring::{Cqe, EnterFlags, MultiSqe, Ring, Sqe, Target};
 
-/// `user_data` of the wake-up poll. Tokens never reach it: their lower half is a slab index.
+/// `user_data` of the wake-up poll. Tokens never reach it: their lower half is the index of a slot.
 pub(super) const WAKE: u64 = u64::MAX;
 
 /// Whether, and until when, a turn may sleep.

@@ -28,34 +28,34 @@ impl Wake for Wakes {
 
 /// Slots, and the hands of a driver around them.
 #[derive(Default)]
-struct Bench {
-    slots: Slots,
+pub(super) struct Bench {
+    pub(super) slots: Slots,
     pool: Pool,
     wakes: Arc<Wakes>,
 }
 
 /// What a completion led to, in a word.
 #[derive(Debug, PartialEq)]
-enum Done {
+pub(super) enum Done {
     Nothing,
     Woke,
     Settles,
 }
 
 impl Bench {
-    fn insert(&mut self, cancel_on_drop: bool) -> (Token, Rc<Counts>) {
+    pub(super) fn insert(&mut self, cancel_on_drop: bool) -> (Token, Rc<Counts>) {
         let (op, counts) = Counted::new(());
         let (payload, _) = Payload::new(op, self.pool.block_for::<Counted<()>>());
         (self.slots.insert(payload, cancel_on_drop), counts)
     }
 
-    fn insert_multi(&mut self) -> (Token, Rc<Counts>) {
+    pub(super) fn insert_multi(&mut self) -> (Token, Rc<Counts>) {
         let (op, counts) = CountedMulti::new();
         let (payload, _) = Payload::new_multi(op, self.pool.block_for::<CountedMulti>());
         (self.slots.insert(payload, true), counts)
     }
 
-    fn cqe(&mut self, token: Token, result: i32, flags: u32) -> Done {
+    pub(super) fn cqe(&mut self, token: Token, result: i32, flags: u32) -> Done {
         let mut actions = VecDeque::new();
         self.slots.on_cqe(Cqe::new(token.user_data(), result, flags), &mut actions);
         assert!(actions.len() <= 1, "no operation here is in a scope");
@@ -73,13 +73,13 @@ impl Bench {
     }
 
     /// Has a task wait for the operation.
-    fn wait(&mut self, token: Token) {
+    pub(super) fn wait(&mut self, token: Token) {
         let waker = Waker::from(Arc::clone(&self.wakes));
         assert!(matches!(self.slots.poll(token, &waker), Polled::NeedsWaker));
         assert!(matches!(self.slots.set_waker(token, waker), Ok(None)));
     }
 
-    fn poll(&mut self, token: Token) -> Option<Ended> {
+    pub(super) fn poll(&mut self, token: Token) -> Option<Ended> {
         match self.slots.poll(token, Waker::noop()) {
             Polled::Done(ended) => Some(ended),
             Polled::Pending | Polled::NeedsWaker => None,
@@ -87,14 +87,14 @@ impl Bench {
     }
 
     /// Ends an operation as `Driver::end` does; its result.
-    fn end(&mut self, Ended { payload, end }: Ended) -> i32 {
+    pub(super) fn end(&mut self, Ended { payload, end }: Ended) -> i32 {
         let block = payload.abandon(end);
         self.pool.give_back(block);
         end.cqe.raw_result()
     }
 
     /// Settles as the driver does; how many shots there were, and the result if that was all.
-    fn settle(&mut self, token: Token) -> (u32, Option<i32>) {
+    pub(super) fn settle(&mut self, token: Token) -> (u32, Option<i32>) {
         let mut shots = 0;
         loop {
             match self.slots.settle(token) {

@@ -192,6 +192,12 @@ fn of_completions_of_every_size_each_is_taken_once_and_no_filler_is() {
             assert_eq!(taken(&mut queues), [user_data], "{flags:?}");
         }
     }
+    let mut queues = Queues::on_heap(2, 8, SetupFlags::CQE_MIXED).expect("queues");
+    let small = |user_data| RawCqe { user_data, ..RawCqe::default() };
+    let (cqe, extra) = big(2, [8, 9]);
+    let mut side = queues.kernel_side();
+    assert!(side.post_cqe(small(1)) && side.post_big_cqe(cqe, extra) && side.post_cqe(small(3)));
+    assert_eq!(taken(&mut queues), [1, 2, 3]);
     // Completions of fillers, which a chain that fails brings: alone, first, between, last.
     let mut queues = Queues::on_heap(2, 8, SetupFlags::SQE_MIXED).expect("queues");
     let cases: [&[u64]; 3] = [&[0], &[0, 1, 0, 2], &[1, 0]];

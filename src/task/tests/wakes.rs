@@ -35,7 +35,7 @@ fn a_wake_that_takes_the_last_waker_polls_the_task_once_more_and_keeps_it() {
         settle(&executor);
         assert_eq!(wakers.borrow().len(), 1);
     }
-    // Queued already, by another waker: one poll all the same.
+    // Queued already: one poll all the same.
     let waker = wakers.take().remove(0);
     waker.wake_by_ref();
     waker.wake();
