@@ -10,7 +10,6 @@ pub mod ring;
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::io;
-use std::ops::Range;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -123,15 +122,12 @@ pub fn scale() -> u32 {
     said.map_or(1, |scale| scale.parse().expect("URING_TEST_SCALE is a number"))
 }
 
-/// The seeds of the simulated kernel that each test runs on: the one that the variable `URING_SIM_SEED` says, or several,
-/// few where the machine is slow.
-fn seeds() -> Range<u64> {
-    let said = std::env::var("URING_SIM_SEED").ok();
-    let count = if cfg!(miri) { 2 } else { u64::from(20 / scale()).max(2) };
-    said.map_or(0..count, |seed| {
-        let seed = seed.parse().expect("URING_SIM_SEED is a number");
-        seed..seed + 1
-    })
+/// How many seeds of the simulated kernel each test runs on: as many as the variable `URING_SIM_SEEDS` says, or few where
+/// the machine is slow.
+fn seeds() -> u64 {
+    let said = std::env::var("URING_SIM_SEEDS").ok();
+    let usual = if cfg!(miri) { 2 } else { u64::from(20 / scale()).max(2) };
+    said.map_or(usual, |seeds| seeds.parse().expect("URING_SIM_SEEDS is a number"))
 }
 
 /// Every kernel there is here: Linux by each rung of the set-up ladder, and the simulated one by several
@@ -140,7 +136,7 @@ pub fn kernels() -> Vec<On> {
     alarm::as_asked();
     let rungs = if cfg!(miri) { 0 } else { 6 };
     let linux = (0..rungs).map(|rung| On::Linux { rung });
-    let sim = seeds().map(|seed| On::Sim { seed, sim: Sim::new(seed) });
+    let sim = (0..seeds()).map(|seed| On::Sim { seed, sim: Sim::new(seed) });
     linux.chain(sim).collect()
 }
 
