@@ -69,7 +69,7 @@ use std::path::Path;
 
 use crate::buf::{BufError, BufResult, IoBuf};
 use crate::fd::Fd;
-use crate::io::OpError;
+use crate::io::{OpError, interrupted};
 use crate::op::{self, Op};
 
 mod copy;
@@ -171,10 +171,6 @@ pub async fn write<B: IoBuf>(path: impl AsRef<Path>, contents: B) -> BufResult<(
 async fn open(path: &Path, flags: i32, mode: u32) -> io::Result<Fd> {
     let flags = flags | libc::O_CLOEXEC | libc::O_LARGEFILE;
     at("open", path, |path| op::OpenAt { at: None, path, flags, mode }).await
-}
-
-fn interrupted(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EINTR)
 }
 
 /// Submits an operation, again and again while a signal interrupts it.

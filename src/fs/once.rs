@@ -8,9 +8,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::interrupted;
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut};
 use crate::fd::Fd;
+use crate::io::interrupted;
 use crate::op::{self, InFlight, Op};
 
 const AGAIN: &str = "a future was polled after it had yielded its result";

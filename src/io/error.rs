@@ -4,6 +4,11 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+/// Whether a signal ended an operation before it did anything, so that it is simply tried again.
+pub(crate) fn interrupted(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINTR)
+}
+
 /// An I/O error with the operation that failed and the path or address it failed on.
 ///
 /// It is what lies inside the [`io::Error`]s of functions that were given a path or an address. Their

@@ -29,6 +29,7 @@ mod tests;
 mod write;
 
 pub use copy::copy;
+pub(crate) use error::interrupted;
 pub use error::{OpError, raw_os_error};
 pub use read::Read;
 pub use write::Write;

@@ -7,9 +7,10 @@ use std::task::{Context, Poll, ready};
 
 use futures::Stream;
 
-use super::{TcpListener, TcpStream, interrupted};
+use super::{TcpListener, TcpStream};
 use crate::fd::Fd;
 use crate::fd::lane::{Held, Hold, Lane, Receiving};
+use crate::io::interrupted;
 use crate::op::{self, InFlight, Shots};
 
 /// The connections of a [`TcpListener`] as they come. Made by [`TcpListener::incoming`].

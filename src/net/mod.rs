@@ -43,10 +43,3 @@ pub use incoming::Incoming;
 pub use incoming_bytes::IncomingBytes;
 pub use tcp_listener::TcpListener;
 pub use tcp_stream::TcpStream;
-
-use std::io;
-
-/// Whether a signal ended an operation before it did anything, so that it is simply tried again.
-fn interrupted(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::EINTR)
-}

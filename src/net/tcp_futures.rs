@@ -9,10 +9,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::interrupted;
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, Slice};
 use crate::fd::Fd;
 use crate::fd::lane::{Hold, Lane, Receiving, Sending};
+use crate::io::interrupted;
 use crate::op::{self, InFlight};
 
 const AGAIN: &str = "a future was polled after it had yielded its result";

@@ -2,8 +2,9 @@
 
 use std::io;
 
-use super::{IncomingBytes, TcpStream, interrupted};
+use super::{IncomingBytes, TcpStream};
 use crate::fd::lane::Lane;
+use crate::io::interrupted;
 use crate::op;
 use crate::pool::{self, Attempt, BufPool, Leased};
 

@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::address::{ToSocketAddrs, try_each};
 use super::socket::Socket;
-use super::{Incoming, TcpStream, interrupted};
+use super::{Incoming, TcpStream};
 use crate::fd::Fd;
 use crate::fd::lane::Lane;
+use crate::io::interrupted;
 use crate::op;
 
 /// How many connections may wait to be accepted. The kernel cuts this at `net.core.somaxconn`, which is

@@ -6,13 +6,12 @@ use std::net::{self, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::address::{ToSocketAddrs, try_each};
-use super::interrupted;
 use super::socket::Socket;
 use super::tcp_futures::{Recv, SendAll};
 use crate::buf::{BufError, BufResult, IoBuf, IoBufMut, Slice};
 use crate::fd::Fd;
 use crate::fd::lane::{Held, Lane, Receiving};
-use crate::io::{Read, Write};
+use crate::io::{Read, Write, interrupted};
 use crate::op;
 
 /// A TCP connection. `tcp(7)`.
