@@ -106,7 +106,6 @@ impl Iterator for Drain<'_> {
     type Item = BigCqe;
 
     fn next(&mut self) -> Option<BigCqe> {
-        let mut next = [BigCqe::default()];
-        (self.ring.copy_big_cqes(&mut next) == 1).then_some(next[0])
+        self.ring.queues.next_cqe()
     }
 }

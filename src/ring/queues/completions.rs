@@ -85,12 +85,15 @@ impl Completions {
     #[cold]
     fn take_shaped(&mut self, take: &mut dyn FnMut(Cqe)) {
         for _ in 0..self.ready() {
-            let mut next = [BigCqe::default()];
-            if self.copy(&mut next) == 0 {
-                return;
-            }
-            take(next[0].cqe);
+            let Some(next) = self.next() else { return };
+            take(next.cqe);
         }
+    }
+
+    /// Takes the oldest completion, whatever its shape.
+    pub(super) fn next(&mut self) -> Option<BigCqe> {
+        let mut next = [BigCqe::default()];
+        (self.copy(&mut next) == 1).then_some(next[0])
     }
 
     /// Copies completions of any shape.

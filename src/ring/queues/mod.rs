@@ -315,6 +315,11 @@ impl Queues {
         }
     }
 
+    /// Takes the oldest completion whole.
+    pub(crate) fn next_cqe(&mut self) -> Option<BigCqe> {
+        if self.ours() { self.cq.next() } else { None }
+    }
+
     /// Copies completions out whole.
     pub(crate) fn copy_big_cqes(&mut self, out: &mut [BigCqe]) -> usize {
         if self.ours() { self.cq.copy(out) } else { 0 }
