@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -80,10 +80,7 @@ impl Bench {
 
     /// Reading it brings it back to the page cache.
     fn cache_large(&self) -> io::Result<()> {
-        let mut large = fs::File::open(self.path(DataFile::Large))?;
-        let mut piece = vec![0_u8; 1 << 20];
-        while large.read(&mut piece)? > 0 {}
-        Ok(())
+        io::copy(&mut fs::File::open(self.path(DataFile::Large))?, &mut io::sink()).map(drop)
     }
 
     fn path(&self, file: DataFile) -> PathBuf {

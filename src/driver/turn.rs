@@ -68,14 +68,16 @@ impl Driver {
         }
     }
 
-    fn try_turn(&self, wait: Wait) -> io::Result<()> {
+    fn try_turn(&self, mut wait: Wait) -> io::Result<()> {
         let _turning = self.begin_turn();
-        // What a panic in the last turn left undone, and what came while a submission waited for room. It may
-        // wake tasks, which would not want us to sleep.
-        let (left, mut wait) = (!self.actions.borrow().is_empty(), wait);
+        let left = !self.actions.borrow().is_empty();
         if left {
+            // What a panic in the last turn left undone, and what came while a submission waited for room. It may
+            // wake tasks, which would not want us to sleep.
             self.act();
-            wait = if let Wait::Until(_) = wait { Wait::No } else { wait };
+            if let Wait::Until(_) = wait {
+                wait = Wait::No;
+            }
         }
         if self.has_internal() {
             self.push_internal();

@@ -49,7 +49,7 @@ impl Bench {
         (self.slots.insert(payload, cancel_on_drop), counts)
     }
 
-    pub(super) fn insert_multi(&mut self) -> (Token, Rc<Counts>) {
+    fn insert_multi(&mut self) -> (Token, Rc<Counts>) {
         let (op, counts) = CountedMulti::new();
         let (payload, _) = Payload::new_multi(op, self.pool.block_for::<CountedMulti>());
         (self.slots.insert(payload, true), counts)
@@ -73,7 +73,7 @@ impl Bench {
     }
 
     /// Has a task wait for the operation.
-    pub(super) fn wait(&mut self, token: Token) {
+    fn wait(&mut self, token: Token) {
         let waker = Waker::from(Arc::clone(&self.wakes));
         assert!(matches!(self.slots.poll(token, &waker), Polled::NeedsWaker));
         assert!(matches!(self.slots.set_waker(token, waker), Ok(None)));
@@ -94,7 +94,7 @@ impl Bench {
     }
 
     /// Settles as the driver does; how many shots there were, and the result if that was all.
-    pub(super) fn settle(&mut self, token: Token) -> (u32, Option<i32>) {
+    fn settle(&mut self, token: Token) -> (u32, Option<i32>) {
         let mut shots = 0;
         loop {
             match self.slots.settle(token) {

@@ -70,14 +70,10 @@ fn a_completion_for_a_free_slot_is_counted_and_changes_nothing() {
         assert!(actions.is_empty());
     }
     assert_eq!((bench.slots.strangers(), bench.slots.len(), bench.slots.in_kernel()), (2, 0, 0));
-    end_of_all(&mut bench);
-}
-
-/// A cancel of all finds nothing, and the slot is as good as new.
-fn end_of_all(bench: &mut Bench) {
+    // A cancel of all finds nothing, and the slot is as good as new.
     bench.slots.cancel_all();
     assert!(!bench.slots.has_cancels());
-    ended(bench);
+    ended(&mut bench);
     assert_eq!((bench.slots.len(), bench.slots.in_kernel()), (0, 0));
 }
 

@@ -4,13 +4,19 @@ use std::{sync::Mutex, thread};
 
 use super::*;
 
+/// A task that waits for ever and was polled once; the wakers of its polls, and its handle.
+fn waiting(executor: &Executor) -> (Rc<RefCell<Vec<Waker>>>, JoinHandle<()>) {
+    let wakers = Rc::new(RefCell::new(Vec::new()));
+    let handle = executor.spawn(forever(&wakers));
+    settle(executor);
+    (wakers, handle)
+}
+
 #[test]
 fn many_wakes_before_a_poll_lead_to_one_poll() {
     let (executor, unparks) = executor();
     let _entered = enter(executor.clone());
-    let wakers = Rc::new(RefCell::new(Vec::new()));
-    executor.spawn(forever(&wakers));
-    settle(&executor);
+    let (wakers, _handle) = waiting(&executor);
     let waker = wakers.borrow()[0].clone();
     for _ in 0..5 {
         waker.wake_by_ref();
@@ -26,9 +32,7 @@ fn many_wakes_before_a_poll_lead_to_one_poll() {
 fn a_wake_that_takes_the_last_waker_polls_the_task_once_more_and_keeps_it() {
     let (executor, _) = executor();
     let _entered = enter(executor.clone());
-    let wakers = Rc::new(RefCell::new(Vec::new()));
-    executor.spawn(forever(&wakers));
-    settle(&executor);
+    let (wakers, _handle) = waiting(&executor);
     for _ in 0..3 {
         wakers.take().remove(0).wake();
         assert!(executor.has_ready());
@@ -47,9 +51,7 @@ fn a_wake_that_takes_the_last_waker_polls_the_task_once_more_and_keeps_it() {
 fn a_wake_that_takes_the_last_waker_of_a_task_that_has_ended_does_nothing() {
     let (executor, unparks) = executor();
     let _entered = enter(executor.clone());
-    let wakers = Rc::new(RefCell::new(Vec::new()));
-    let handle = executor.spawn(forever(&wakers));
-    settle(&executor);
+    let (wakers, handle) = waiting(&executor);
     handle.abort();
     wakers.take().remove(0).wake();
     assert!(!executor.has_ready() && handle.is_finished());
@@ -60,9 +62,7 @@ fn a_wake_that_takes_the_last_waker_of_a_task_that_has_ended_does_nothing() {
 #[test]
 fn a_wake_at_home_but_outside_of_the_runtime_is_not_lost() {
     let (executor, unparks) = executor();
-    let wakers = Rc::new(RefCell::new(Vec::new()));
-    executor.spawn(forever(&wakers));
-    settle(&executor);
+    let (wakers, _handle) = waiting(&executor);
     wakers.borrow()[0].wake_by_ref();
     assert_eq!(unparks.get(), 1);
     assert!(executor.has_ready());
@@ -88,9 +88,7 @@ fn a_wake_for_another_executor_of_this_thread_goes_to_that_one() {
 fn a_wake_from_another_thread_unparks_and_is_fetched_by_the_next_run() {
     let (executor, unparks) = executor();
     let _entered = enter(executor.clone());
-    let wakers = Rc::new(RefCell::new(Vec::new()));
-    executor.spawn(forever(&wakers));
-    settle(&executor);
+    let (wakers, _handle) = waiting(&executor);
     let waker = wakers.borrow()[0].clone();
     thread::spawn(move || {
         waker.wake_by_ref();
@@ -123,9 +121,7 @@ fn more_wakes_from_other_threads_than_one_run_fetches_are_all_served() {
 #[test]
 fn a_wake_that_arrives_after_the_abort_does_not_poll_the_task_that_took_the_slot() {
     let (executor, _) = executor();
-    let wakers = Rc::new(RefCell::new(Vec::new()));
-    let aborted = executor.spawn(forever(&wakers));
-    settle(&executor);
+    let (wakers, aborted) = waiting(&executor);
     let waker = wakers.take().remove(0);
     thread::spawn(move || waker.wake()).join().unwrap();
     aborted.abort();
