@@ -57,7 +57,7 @@ pub(super) fn enter(
         None => attempt(world, requests, side, request, interrupted),
     };
     idle(world, requests, side, request);
-    requests.announced = !requests.completable(world, 0).is_empty();
+    requests.announced = requests.can_complete(world);
     if requests.announced {
         world.note_fault(Fault::Deferred);
     }
@@ -180,7 +180,8 @@ fn run_batch(
     from: u64,
     at_least: usize,
 ) {
-    let most = requests.completable(world, from).len().min(MAX_BATCH).max(at_least);
+    let choices = requests.completable(world, from);
+    let most = choices.len().min(MAX_BATCH).max(at_least);
     let goal = at_least + world.random.up_to((most - at_least) as u64) as usize;
-    requests.run(world, side, from, goal);
+    requests.run(world, side, from, choices, goal);
 }

@@ -261,11 +261,25 @@ impl Requests {
     /// The requests numbered `from` and above that could complete now: those that need not wait, and on a
     /// stream only the oldest of each direction, or bytes would lose their order. With all of them the oldest message.
     pub(super) fn completable(&self, world: &World, from: u64) -> Vec<u64> {
+        self.each_completable(world, from).collect()
+    }
+
+    /// Whether one could complete now.
+    pub(super) fn can_complete(&self, world: &World) -> bool {
+        self.each_completable(world, 0).next().is_some()
+    }
+
+    fn each_completable<'a>(
+        &'a self,
+        world: &'a World,
+        from: u64,
+    ) -> impl Iterator<Item = u64> + 'a {
         self.ready(world)
-            .filter(|&(id, active)| id >= from && active.request.due(self.posted) <= world.now())
+            .filter(move |&(id, active)| {
+                id >= from && active.request.due(self.posted) <= world.now()
+            })
             .map(|(id, _)| id)
             .chain((from == 0 && world.has_message(self.ring)).then_some(MESSAGE))
-            .collect()
     }
 
     /// When the next request can complete that nothing but time keeps from it.
@@ -283,16 +297,16 @@ impl Requests {
     }
 
     /// Completes requests numbered `from` and above in seeded order, until `goal` completions were posted
-    /// or nothing more can complete; returns how many were posted.
+    /// or nothing more can complete; returns how many were posted. `choices` are those that could when it is called.
     pub(super) fn run(
         &mut self,
         world: &mut World,
         side: &mut KernelSide<'_>,
         from: u64,
+        mut choices: Vec<u64>,
         goal: usize,
     ) -> usize {
         let mut posted = 0;
-        let mut choices = Vec::new();
         while posted < goal {
             // What one completion changes for others is seen when the choices are used up, or at once for
             // the one that is chosen.

@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 
-/// A running hash (FNV-1a), and the last lines if somebody wants them.
+/// A running hash, and the last lines if somebody wants them. By words: each of its steps takes Miri hundreds of its own,
+/// and there are some for every event.
 #[derive(Debug)]
 pub(super) struct Trace {
     hash: u64,
@@ -18,8 +19,10 @@ impl Trace {
 
     /// Adds an event: words that are the same in every run with one seed, and how it reads.
     pub(super) fn add<const N: usize>(&mut self, words: [u64; N], line: impl FnOnce() -> String) {
-        for byte in words.into_iter().flat_map(u64::to_le_bytes) {
-            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        for word in &words {
+            // As FNV-1a does with bytes; the high half goes down again, or it would reach no lower bit.
+            let mixed = (self.hash ^ word).wrapping_mul(0x0100_0000_01b3);
+            self.hash = mixed ^ mixed >> 32;
         }
         if self.most_lines > 0 {
             if self.lines.len() == self.most_lines {

@@ -38,7 +38,9 @@ impl CpuSet {
         if found != 0 {
             return Err(io::Error::last_os_error());
         }
-        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        // A runtime asks when it is made, and few machines fill more than the first word.
+        let used = words.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1);
+        let mut bytes: Vec<u8> = words[..used].iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
         Ok(CpuSet { bytes })
     }
