@@ -52,10 +52,12 @@ fn a_pipeline_loses_nothing() {
 
 #[test]
 fn a_seed_has_the_same_trace_every_time() {
-    for scenario in [COPY, ECHO, CHAT, PIPELINE] {
+    // Miri takes minutes for a run of the others, and each has a test of its own.
+    let scenarios = if cfg!(miri) { &[COPY][..] } else { &[COPY, ECHO, CHAT, PIPELINE] };
+    for scenario in scenarios {
         for seed in [3, 7] {
-            assert_eq!(trace_of(&scenario, seed), trace_of(&scenario, seed), "{}", scenario.name);
+            assert_eq!(trace_of(scenario, seed), trace_of(scenario, seed), "{}", scenario.name);
         }
-        assert_ne!(trace_of(&scenario, 3), trace_of(&scenario, 4), "{}", scenario.name);
+        assert_ne!(trace_of(scenario, 3), trace_of(scenario, 4), "{}", scenario.name);
     }
 }

@@ -1,6 +1,7 @@
 //! The simulation, used through a ring and through the table of descriptors.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::Sim;
@@ -21,6 +22,11 @@ mod time;
 mod timeouts;
 mod transfers;
 mod zero_copy;
+
+/// The seeds of a test that is to hold for each: a quarter of them under Miri, which takes a second for one.
+fn seeds(count: u64) -> Range<u64> {
+    0..if cfg!(miri) { count.div_ceil(4).max(2) } else { count }
+}
 
 /// A ring in a new world.
 fn machine(seed: u64) -> (Sim, Ring) {

@@ -15,7 +15,7 @@ fn cancelling_nothing_is_enoent() {
 #[test]
 fn what_waits_is_cancelled_with_a_completion_of_its_own_in_either_order() {
     let mut orders = BTreeSet::new();
-    for seed in 0..12 {
+    for seed in seeds(12) {
         let (sim, mut ring) = machine(seed);
         let (reader, _writer) = sim.pipe();
         let mut room = Vec::with_capacity(8);
@@ -32,7 +32,7 @@ fn what_waits_is_cancelled_with_a_completion_of_its_own_in_either_order() {
 #[test]
 fn a_cancel_may_come_too_late_and_then_no_byte_is_lost() {
     let mut outcomes = BTreeSet::new();
-    for seed in 0..64 {
+    for seed in seeds(64) {
         let (sim, mut ring) = machine(seed);
         let (reader, writer) = sim.pipe();
         assert_eq!(write(&mut ring, writer, b"data", None), 4);
@@ -51,12 +51,13 @@ fn a_cancel_may_come_too_late_and_then_no_byte_is_lost() {
         }
         outcomes.insert(cancel_result);
     }
-    assert_eq!(outcomes, BTreeSet::from([0, -libc::ENOENT, -libc::EALREADY]));
+    // The rarest of them takes more seeds than Miri has here.
+    assert!(cfg!(miri) || outcomes == BTreeSet::from([0, -libc::ENOENT, -libc::EALREADY]));
 }
 
 #[test]
 fn a_multishot_accept_goes_on_until_it_is_cancelled() {
-    for seed in 0..6 {
+    for seed in seeds(6) {
         let (sim, mut ring) = machine(seed);
         let (listening, address) = listener(&sim, &mut ring, 8);
         let address = Address::from(address);

@@ -17,7 +17,7 @@ fn with_flags(sqe: Sqe<'_>, flags: SqeFlags) -> Sqe<'_> {
 
 #[test]
 fn a_chain_runs_in_order_under_every_seed() {
-    for seed in 0..6 {
+    for seed in seeds(6) {
         let (_sim, mut ring) = machine(seed);
         let done = complete_all(&mut ring, vec![nop(1).link(), nop(2).link(), nop(3)]);
         assert_eq!(done, [(1, 0), (2, 0), (3, 0)]);
@@ -77,7 +77,7 @@ fn a_chain_ends_with_the_call_that_submits_it() {
 
 #[test]
 fn a_drain_comes_after_all_before_it_and_before_all_after_it() {
-    for seed in 0..6 {
+    for seed in seeds(6) {
         let (_sim, mut ring) = machine(seed);
         let all = vec![nop(1), nop(2), nop(3).drain(), nop(4), nop(5)];
         let order: Vec<u64> = complete_all(&mut ring, all).iter().map(|done| done.0).collect();

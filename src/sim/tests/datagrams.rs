@@ -261,7 +261,7 @@ fn a_multishot_poll_reports_every_datagram() {
 #[test]
 fn a_seed_chooses_which_of_several_sends_comes_first_and_none_is_lost() {
     let mut orders = std::collections::BTreeSet::new();
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let (sim, mut ring) = machine(seed);
         let (here, there) = sim.datagram_pair();
         let sends = [b"a", b"b", b"c"].map(|bytes| Sqe::send(target(here), bytes, 0));
@@ -289,7 +289,7 @@ fn a_zero_copy_send_of_a_datagram_has_its_notification() {
 
 #[test]
 fn faults_interrupt_datagrams_and_fail_them_but_never_cut_them_short() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let (sim, mut ring) = machine(seed);
         let number = new(&mut ring, libc::AF_INET);
         let (here, there) = sim.datagram_pair();

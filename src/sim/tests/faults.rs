@@ -30,7 +30,7 @@ fn errno(result: io::Result<u32>) -> Option<i32> {
 
 #[test]
 fn short_transfers_move_a_part_of_a_stream_and_leave_the_rest_in_order() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let (sim, mut ring) = machine(seed);
         let (left, right) = sim.socket_pair();
         begin(&sim, Fault::ShortWrite, ALWAYS);
@@ -232,7 +232,7 @@ fn a_multishot_operation_may_end_with_a_good_result() {
 fn a_stall_takes_up_to_a_second_and_a_jump_of_the_clock_up_to_sixteen() {
     for (fault, most_secs) in [(Fault::Stall, 2), (Fault::ClockJump, 17)] {
         let mut longest = Duration::ZERO;
-        for seed in 0..50 {
+        for seed in seeds(50) {
             let (sim, mut ring) = machine(seed);
             begin(&sim, fault, ALWAYS);
             push(&mut ring, Sqe::nop());

@@ -40,7 +40,7 @@ fn a_message_brings_its_user_data_result_and_flags_to_another_ring() {
 
 #[test]
 fn a_message_is_sent_when_it_is_submitted_however_late_its_result_is_posted() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let (sim, mut ring) = machine(seed);
         let mut other = another(&sim);
         // SAFETY: it lends nothing.
@@ -53,7 +53,7 @@ fn a_message_is_sent_when_it_is_submitted_however_late_its_result_is_posted() {
 #[test]
 fn a_message_to_oneself_comes_beside_its_own_result_in_either_order() {
     let mut orders = std::collections::BTreeSet::new();
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let (_sim, mut ring) = machine(seed);
         let own = message(number(&ring), 77, 5, None).user_data(1);
         // SAFETY: it lends nothing.
@@ -169,7 +169,7 @@ fn the_descriptor_of_a_ring_is_good_for_messages_alone() {
 
 #[test]
 fn a_message_that_fails_has_no_effect_and_one_that_overflows_comes_later() {
-    for seed in 0..10 {
+    for seed in seeds(10) {
         let (sim, mut ring) = machine(seed);
         let mut other = another(&sim);
         let _same = sim.clone().faults(Faults::none().with(Fault::Errno, 1024));

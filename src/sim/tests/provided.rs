@@ -72,7 +72,7 @@ fn a_group_without_buffers_or_that_is_not_there_is_enobufs() {
 
 #[test]
 fn a_multishot_receive_goes_on_until_buffers_run_out_and_loses_nothing() {
-    for seed in 0..4 {
+    for seed in seeds(4) {
         let (sim, mut ring) = machine(seed);
         let buffers = group(&ring, &BufRingSetup::new(2, 4));
         let (client, server) = connection(&sim, &mut ring);
@@ -150,7 +150,7 @@ fn a_small_rest_of_an_incremental_buffer_is_left() {
 #[test]
 fn a_bundle_takes_several_buffers_in_the_order_of_the_ring() {
     let mut most = 0;
-    for seed in 0..4 {
+    for seed in seeds(4) {
         let (sim, mut ring) = machine(seed);
         let buffers = group(&ring, &BufRingSetup::new(4, 4));
         let (client, server) = connection(&sim, &mut ring);

@@ -48,7 +48,7 @@ fn every_seed_completes_everything_once_and_most_in_an_order_of_their_own() {
 #[test]
 fn not_all_that_can_complete_does_at_once_and_the_rest_is_announced() {
     let mut announced = 0;
-    for seed in 0..8 {
+    for seed in seeds(8) {
         let (_sim, mut ring) = machine(seed);
         for user_data in 0..6 {
             // SAFETY: a nop lends nothing.

@@ -70,7 +70,7 @@ fn a_timeout_is_removed_or_gets_another_time() {
 
 #[test]
 fn a_link_timeout_ends_what_takes_too_long() {
-    for seed in 0..4 {
+    for seed in seeds(4) {
         let (sim, mut ring) = machine(seed);
         let (reader, _writer) = sim.pipe();
         let mut room = Vec::with_capacity(4);
@@ -85,7 +85,7 @@ fn a_link_timeout_ends_what_takes_too_long() {
 
 #[test]
 fn a_link_timeout_is_cancelled_by_what_was_done_in_time() {
-    for seed in 0..4 {
+    for seed in seeds(4) {
         let (sim, mut ring) = machine(seed);
         let limit = Sqe::link_timeout(&HOUR, PLAIN).user_data(2).link();
         let all = vec![Sqe::nop().user_data(1).link(), limit, Sqe::nop().user_data(3)];

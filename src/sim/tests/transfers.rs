@@ -5,7 +5,7 @@ use crate::sim::flow::WINDOW_BYTES;
 
 #[test]
 fn bytes_arrive_in_order_whoever_completes_first() {
-    for seed in 0..8 {
+    for seed in seeds(8) {
         let (sim, mut ring) = machine(seed);
         let (client, server) = connection(&sim, &mut ring);
         let (mut first, mut second) = (Vec::with_capacity(2), Vec::with_capacity(2));

@@ -18,7 +18,7 @@ fn send_zc(ring: &mut Ring, sqe: Sqe<'_>) -> (Cqe, Cqe) {
 
 #[test]
 fn a_notification_follows_the_result() {
-    for seed in 0..8 {
+    for seed in seeds(8) {
         let (sim, mut ring) = machine(seed);
         let (client, server) = connection(&sim, &mut ring);
         let (sent, notice) = send_zc(&mut ring, Sqe::send_zc(target(client), b"hello", 0));
@@ -34,7 +34,7 @@ fn a_notification_follows_the_result() {
 #[test]
 fn a_peer_that_reads_ends_a_long_wait() {
     let mut waited = 0;
-    for seed in 0..8 {
+    for seed in seeds(8) {
         let (sim, mut ring) = machine(seed);
         let (client, server) = connection(&sim, &mut ring);
         // SAFETY: the bytes are never freed.
@@ -70,7 +70,7 @@ fn a_failure_is_followed_by_a_notification_as_well() {
 
 #[test]
 fn what_is_linked_follows_the_result_not_the_notification() {
-    for seed in 0..4 {
+    for seed in seeds(4) {
         let (sim, mut ring) = machine(seed);
         let (client, _server) = connection(&sim, &mut ring);
         let send = Sqe::send_zc(target(client), b"hello", 0).user_data(1).link();
