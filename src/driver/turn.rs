@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn an_operation_that_is_handed_its_last_shots_cannot_make_a_turn_within_the_turn() {
-        for seed in 0..10 {
+        for seed in 0..if cfg!(miri) { 3 } else { 10 } {
             let ring = Setup::new(8).build_on(Sim::new(seed).kernel()).expect("a ring");
             let driver = Driver::new(ring, Duration::ZERO).expect("a driver");
             let (interval, refused) = (Timespec { sec: 0, nsec: 1000 }, Rc::default());

@@ -414,7 +414,7 @@ fn filled_buffers_are_provided_with_what_they_hold_and_stay_idle_afterwards() {
 #[test]
 fn positions_go_on_behind_the_wrap_of_the_tail() {
     let mut kernel = FakeKernel::filled(4, 4, Consumption::Whole);
-    let rounds = if cfg!(miri) { 200 } else { 70_000 };
+    let rounds = if cfg!(miri) { 50 } else { 70_000 };
     for _ in 0..rounds {
         kernel.receive(6, true);
         assert_eq!(kernel.next().concat(), [kernel.stamp; 6]);
