@@ -135,7 +135,7 @@ fn connections_share_one_buffer_and_each_is_served() {
             let pool = pool(1, 1);
             let pairs = join_all((0..steps(20, 4)).map(|_| pair())).await;
             let clients = join_all(pairs.iter().map(async |(client, server)| {
-                for _ in 0..10 {
+                for _ in 0..steps(10, 3) {
                     put(client, b"a message").await;
                     // What a server has received is kept over a turn.
                     let (_, answer) = client.recv_exact(vec![0; 9]).await.expect("an answer");

@@ -40,7 +40,7 @@ fn under(faults: &[(Fault, u16)], test: impl AsyncFn(&Runtime, &Sim)) {
 }
 
 async fn many_nops() {
-    let nops = (0..200).map(|_| op::submit(op::Nop));
+    let nops = (0..steps(200, 40)).map(|_| op::submit(op::Nop));
     assert!(join_all(nops).await.into_iter().all(|done| done.is_ok()), "a nop failed");
 }
 
@@ -174,7 +174,7 @@ fn an_operation_that_stalls_is_given_up_in_time_and_a_leap_of_the_clock_rings_wh
     under(&[(Fault::Stall, 1024), (Fault::ClockJump, 20)], async |_, sim| {
         sim.write_file("/tmp/file", b"slow");
         let soon = Duration::from_millis(1);
-        for _ in 0..10 {
+        for _ in 0..steps(10, 3) {
             let _: Result<_, _> = timeout(soon, uring::fs::read("/tmp/file")).await;
             sleep(soon).await;
         }
