@@ -63,7 +63,7 @@ pub(super) fn enter(
     }
     // Also when only time is missing: a program that is busy enters for nothing else, and time passes by
     // entering.
-    side.show_flags(SqFlags::TASKRUN, requests.next_deadline(world).is_some());
+    side.show_flags(SqFlags::TASKRUN, requests.can_complete_in_time(world));
     side.show_flags(SqFlags::CQ_OVERFLOW, requests.overflowed());
     let entered = entered.and_then(|entered| match entered.end {
         // Errors of the wait are told only where there is nothing else to tell.

@@ -261,25 +261,27 @@ impl Requests {
     /// The requests numbered `from` and above that could complete now: those that need not wait, and on a
     /// stream only the oldest of each direction, or bytes would lose their order. With all of them the oldest message.
     pub(super) fn completable(&self, world: &World, from: u64) -> Vec<u64> {
-        self.each_completable(world, from).collect()
+        let mut found = Vec::new();
+        for (id, active) in self.ready(world) {
+            if id >= from && active.request.due(self.posted) <= world.now() {
+                found.push(id);
+            }
+        }
+        if from == 0 && world.has_message(self.ring) {
+            found.push(MESSAGE);
+        }
+        found
     }
 
-    /// Whether one could complete now.
+    /// Whether one of all could complete now.
     pub(super) fn can_complete(&self, world: &World) -> bool {
-        self.each_completable(world, 0).next().is_some()
+        world.has_message(self.ring)
+            || self.ready(world).any(|(_, active)| active.request.due(self.posted) <= world.now())
     }
 
-    fn each_completable<'a>(
-        &'a self,
-        world: &'a World,
-        from: u64,
-    ) -> impl Iterator<Item = u64> + 'a {
-        self.ready(world)
-            .filter(move |&(id, active)| {
-                id >= from && active.request.due(self.posted) <= world.now()
-            })
-            .map(|(id, _)| id)
-            .chain((from == 0 && world.has_message(self.ring)).then_some(MESSAGE))
+    /// Whether there is one that nothing but time keeps from completing.
+    pub(super) fn can_complete_in_time(&self, world: &World) -> bool {
+        world.has_message(self.ring) || self.ready(world).next().is_some()
     }
 
     /// When the next request can complete that nothing but time keeps from it.
