@@ -97,7 +97,7 @@ fn ten_thousand_messages_pass_through_a_pool_of_one_buffer() {
     on_every_kernel(|runtime, on| {
         runtime.block_on(async {
             let ((client, server), pool) = (pair().await, pool(1, 1));
-            let messages = if on.is_linux() { 10_000 } else { steps(1000, 100) };
+            let messages = if on.is_linux() { 10_000 } else { steps(1000, 30) };
             let send = async {
                 for number in 0..messages as u32 {
                     client.send_all(number.to_le_bytes()).await.expect("sent");

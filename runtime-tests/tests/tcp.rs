@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use futures::future::join;
 use runtime_tests::net::pair;
-use runtime_tests::{for_turns, on_every_kernel, on_linux};
+use runtime_tests::{for_turns, on_every_kernel, on_linux, steps};
 use uring::buf::IoBuf;
 use uring::io::raw_os_error;
 use uring::net::{TcpListener, TcpStream};
@@ -35,7 +35,7 @@ fn what_one_side_sends_the_other_receives() {
             let (client, server) = pair().await;
             client.set_nodelay(true).expect("an option of TCP");
             assert!(client.nodelay().expect("an option of TCP"));
-            for round in 0..50u32 {
+            for round in 0..steps(50, 8) as u32 {
                 client.send_all(round.to_be_bytes()).await.expect("sent");
                 let (_, question) = server.recv_exact([0; 4]).await.expect("received");
                 server.send_all(question).await.expect("sent");
@@ -228,7 +228,7 @@ fn what_is_sent_after_a_dropped_send_follows_a_front_part_of_it() {
     on_every_kernel(|runtime, _| {
         runtime.block_on(async {
             let (client, server) = pair().await;
-            for_turns(2, client.send_all(vec![b'a'; 8 << 20])).await;
+            for_turns(2, client.send_all(vec![b'a'; steps(8 << 20, 1 << 18)])).await;
             let sending = async {
                 client.send_all("END").await.expect("sent");
                 client.shutdown(Shutdown::Write).await.expect("connected");
