@@ -92,13 +92,14 @@ fn what_is_linked_follows_the_result_not_the_notification() {
 #[test]
 fn whether_it_was_copied_is_said_when_asked_for() {
     let mut seen = std::collections::BTreeSet::new();
-    for seed in 0..16 {
+    for seed in seeds(16) {
         let (sim, mut ring) = machine(seed);
         let (client, _server) = connection(&sim, &mut ring);
         let send = Sqe::send_zc(target(client), b"hello", 0).report_usage();
         seen.insert(send_zc(&mut ring, send).1.raw_result());
     }
-    assert_eq!(seen, [NOTIF_USAGE_ZC_COPIED as i32, 0].into());
+    // The few seeds that Miri has see one of the two.
+    assert!(cfg!(miri) || seen == [NOTIF_USAGE_ZC_COPIED as i32, 0].into(), "{seen:?}");
 }
 
 #[test]
