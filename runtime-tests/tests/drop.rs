@@ -2,6 +2,7 @@
 //! final completion and not before.
 
 use std::ffi::CString;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -295,6 +296,28 @@ fn a_descriptor_stays_open_until_the_last_operation_on_it_is_done() {
             put(&writer, b"late").await;
             let (count, buf) = read.await.expect("the descriptor was closed under the read");
             assert_eq!(&buf.as_ref()[..count], b"late");
+        });
+    });
+}
+
+/// `req_8`: who opens something meanwhile would have the late cancel or the late read on it.
+#[test]
+fn a_number_is_not_given_out_again_while_a_dropped_operation_on_it_is_under_way() {
+    on_every_kernel(|runtime, on| {
+        let (ledger, (reader, _writer)) = (Ledger::new(), on.pipe());
+        let number = reader.as_fd().as_raw_fd();
+        runtime.block_on(async {
+            let read = read_noted(&reader, &ledger);
+            one_turn().await;
+            drop(read);
+            drop(reader);
+            while ledger.events().is_empty() {
+                // Linux gives out the lowest number that is free.
+                let (one, other) = on.pipe();
+                let given = [one, other].map(|fd| fd.as_fd().as_raw_fd());
+                assert!(!given.contains(&number), "the read on it is still under way");
+                one_turn().await;
+            }
         });
     });
 }

@@ -228,7 +228,9 @@ fn what_is_sent_after_a_dropped_send_follows_a_front_part_of_it() {
     on_every_kernel(|runtime, _| {
         runtime.block_on(async {
             let (client, server) = pair().await;
-            for_turns(2, client.send_all(vec![b'a'; steps(8 << 20, 1 << 18)])).await;
+            // More than the kernel takes while nobody reads.
+            let sent = if cfg!(miri) { 1 << 18 } else { 8 << 20 };
+            assert!(for_turns(2, client.send_all(vec![b'a'; sent])).await.is_none());
             let sending = async {
                 client.send_all("END").await.expect("sent");
                 client.shutdown(Shutdown::Write).await.expect("connected");
@@ -240,7 +242,7 @@ fn what_is_sent_after_a_dropped_send_follows_a_front_part_of_it() {
             let ((), all) = join(sending, reading).await;
             let (front, end) = all.split_at(all.len() - 3);
             assert_eq!(end, b"END");
-            assert!(front == vec![b'a'; front.len()]);
+            assert!(front.len() < sent && front == vec![b'a'; front.len()]);
         });
     });
 }

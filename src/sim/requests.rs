@@ -260,7 +260,7 @@ impl Requests {
     }
 
     /// Completes requests numbered `from` and above in seeded order, until `goal` completions were posted
-    /// or nothing more can complete; returns how many were posted. `choices` are those that could when it is called.
+    /// or nothing more can complete. `choices` are those that could when it is called.
     pub(super) fn run(
         &mut self,
         world: &mut World,
@@ -268,7 +268,7 @@ impl Requests {
         from: u64,
         mut choices: Vec<u64>,
         goal: usize,
-    ) -> usize {
+    ) {
         let mut posted = 0;
         while posted < goal {
             // What one completion changes for others is seen when the choices are used up, or at once for
@@ -283,7 +283,6 @@ impl Requests {
             let id = choices.swap_remove(chosen);
             posted += usize::from(self.complete(world, side, id));
         }
-        posted
     }
 
     /// Lets one request go on; returns whether a completion was posted.

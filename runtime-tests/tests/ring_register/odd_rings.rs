@@ -4,24 +4,19 @@ use std::os::fd::AsFd;
 
 use runtime_tests::alarm;
 use runtime_tests::rings::made_in;
-use runtime_tests::skipped;
 use uring::ring::{RegionSetup, Ring, RingMemory, Setup, SetupFlags};
 
 use crate::{errno, read_slot, ring, zeros};
 
 /// A ring that is an index in this thread's table, and no descriptor.
 fn ring_without_descriptor() -> Option<Ring> {
-    // Before there is memory: whose it is in a forked child is told by madvise(2), which Miri does not know.
-    if cfg!(miri) {
-        skipped("Miri has no io_uring");
-        return None;
-    }
     let setup = Setup::new(8).require(SetupFlags::REGISTERED_FD_ONLY);
     let memory = RingMemory::new(setup.memory_bytes()).expect("memory");
     made_in(&setup, &memory)
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no io_uring")]
 fn things_are_registered_with_a_ring_that_has_no_descriptor() {
     let Some(mut ring) = ring_without_descriptor() else { return };
     let file = zeros();
@@ -34,6 +29,7 @@ fn things_are_registered_with_a_ring_that_has_no_descriptor() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no io_uring")]
 fn what_needs_a_descriptor_is_refused_to_a_ring_without() {
     let Some(ring) = ring_without_descriptor() else { return };
     assert_eq!(errno(ring.register_ring_fd(None)), libc::EBADF);
@@ -41,6 +37,7 @@ fn what_needs_a_descriptor_is_refused_to_a_ring_without() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri has no io_uring")]
 fn buffers_are_cloned_from_a_ring_that_has_no_descriptor() {
     let (Some(one), Some(other)) = (ring_without_descriptor(), ring()) else { return };
     if !crate::has(uring::ring::RegisterOp::REGISTER_CLONE_BUFFERS) {
