@@ -16,6 +16,11 @@ pub(crate) fn contain(run: impl FnOnce()) {
     }
 }
 
+/// Runs code of the user's in a destructor: while a panic passes, a second one would make it an abort, and is contained.
+pub(crate) fn in_drop(run: impl FnOnce()) {
+    if thread::panicking() { contain(run) } else { run() }
+}
+
 /// Wakes them all, in their order. A wake is anybody's code, and nobody tells of the event a second time: one that
 /// panics keeps none of the others from theirs. The first panic passes when all are woken, unless one is passing
 /// already, which a second would make an abort.
@@ -69,6 +74,26 @@ mod tests {
         let panic = catch_unwind(AssertUnwindSafe(|| wake_all(wakers(&count))));
         let said = panic.expect_err("two panicked").downcast::<String>().expect("a text");
         assert_eq!((*said, count.load(Ordering::Relaxed)), ("wake 1".to_owned(), 4));
+    }
+
+    #[test]
+    fn what_a_destructor_runs_may_panic_and_does_not_while_another_panic_passes() {
+        struct Panics;
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                in_drop(|| panic!("inner"));
+            }
+        }
+        let said = |run: &dyn Fn()| {
+            let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it panicked");
+            *panic.downcast::<&str>().expect("a text")
+        };
+        assert_eq!(said(&|| drop(Panics)), "inner");
+        let during = said(&|| {
+            let _panics = Panics;
+            panic!("outer");
+        });
+        assert_eq!(during, "outer");
     }
 
     /// Wakes when it is dropped.

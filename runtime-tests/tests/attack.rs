@@ -22,7 +22,7 @@ use uring::net::{TcpListener, TcpStream};
 use uring::op::lane::Lane;
 use uring::op::{self, Completion, MultiOp, Op};
 use uring::pool::PoolSetup;
-use uring::ring::{CancelKey, MultiSqe, Sqe};
+use uring::ring::{CancelKey, Link, MultiSqe, Sqe};
 use uring::sim::Sim;
 use uring::task::yield_now;
 use uring::{Runtime, time};
@@ -420,6 +420,56 @@ fn wakers_that_panic_lose_no_operation_and_no_runtime() {
             let _ = caught(|| drop(waker));
         });
     }
+}
+
+/// Panics when it is abandoned, and counts that.
+struct PanicsAbandoned(Rc<Cell<u32>>);
+
+impl Op for PanicsAbandoned {
+    type Output = ();
+
+    fn prepare(&mut self) -> Sqe<'_> {
+        Sqe::nop()
+    }
+
+    fn complete(self, _: Completion<Self>) {}
+
+    fn abandoned(self, _: Completion<Self>) {
+        self.0.set(self.0.get() + 1);
+        panic!("abandoned");
+    }
+}
+
+#[test]
+fn parts_of_a_chain_that_panic_when_they_are_abandoned_do_so_once_for_all() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let count = Rc::new(Cell::new(0));
+            let part = || PanicsAbandoned(Rc::clone(&count));
+            let chain = op::submit_chain(Link::Soft, (part(), part(), part()));
+            a_while().await;
+            assert!(caught(|| drop(chain)).is_err());
+            assert_eq!(count.get(), 3);
+        });
+    });
+}
+
+#[test]
+fn operations_of_a_task_that_panic_when_they_are_abandoned_end_the_task_with_one_panic() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            let count = Rc::new(Cell::new(0));
+            let ops = [0, 1].map(|_| op::submit(PanicsAbandoned(Rc::clone(&count))));
+            let task = uring::spawn(async move {
+                let _ops = ops;
+                std::future::pending::<()>().await;
+            });
+            a_while().await;
+            task.abort();
+            assert!(task.await.expect_err("it was aborted").is_panic());
+            assert_eq!(count.get(), 2);
+        });
+    });
 }
 
 /// Shows another number of bytes at each look.

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use runtime_tests::{a_while, on_every_kernel};
+use runtime_tests::{a_while, on_every_kernel, on_linux, poll_once, skipped};
+use uring::net::{TcpListener, TcpStream};
+use uring::op::lane::Lane;
+use uring::pool::PoolSetup;
 use uring::task::yield_now;
 use uring::{op, time};
 
@@ -67,9 +70,9 @@ fn who_waits_for_a_connection_and_polls_while_it_is_woken_gets_its_turn() {
             let (reader, writer) = on.socket_pair();
             let (fd, received) = (reader.clone(), Rc::new(Cell::new(false)));
             let receives = Rc::clone(&received);
-            let first = op::lane::Lane::receiving(&reader).hold().await;
+            let first = Lane::receiving(&reader).hold().await;
             NEXT.set(Some(Box::pin(async move {
-                let lane = op::lane::Lane::receiving(&fd).hold().await;
+                let lane = Lane::receiving(&fd).hold().await;
                 let recv = op::Recv { buf: vec![0; 1], lane };
                 assert_eq!(op::submit(recv).await.expect("received").1, [b'x']);
                 receives.set(true);
@@ -115,6 +118,64 @@ fn who_waits_to_close_is_woken_behind_a_waker_that_panics() {
             yield_now().await;
             assert!(panics(|| drop(other)));
             time::timeout(Duration::from_secs(10), task).await.expect("woken").expect("no panic");
+        });
+    });
+}
+
+/// A stream, and its peer.
+async fn connected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let client = TcpStream::connect(listener.local_addr().expect("its address")).await;
+    let (server, _) = listener.accept().await.expect("accepted");
+    (server, client.expect("connected"))
+}
+
+/// Drops `held` while a panic passes; what the panic says.
+fn said_while_dropping<T>(held: T) -> &'static str {
+    let bug = move || {
+        let _held = held;
+        panic!("a bug");
+    };
+    let panic = catch_unwind(AssertUnwindSafe(bug)).expect_err("it panicked");
+    panic.downcast_ref::<&str>().expect("a text")
+}
+
+#[test]
+fn the_bug_of_who_holds_a_lane_passes_though_the_next_ones_waker_panics_too() {
+    on_every_kernel(|runtime, on| {
+        runtime.block_on(async {
+            let (reader, _writer) = on.socket_pair();
+            let held = Lane::receiving(&reader).hold().await;
+            let mut next = Box::pin(Lane::receiving(&reader).hold());
+            poll_with_panic(next.as_mut());
+            assert_eq!(said_while_dropping(held), "a bug");
+            drop(time::timeout(Duration::from_secs(10), next).await.expect("its turn"));
+        });
+    });
+}
+
+#[test]
+fn the_bug_of_who_has_a_lease_passes_though_the_next_ones_waker_panics_too() {
+    on_linux(|runtime| {
+        runtime.block_on(async {
+            let pool = PoolSetup::new().limit(1).at_first(1).build().expect("a pool");
+            let (one, put_one) = connected().await;
+            let (two, put_two) = connected().await;
+            put_one.send_all("one").await.expect("sent");
+            put_two.send_all("two").await.expect("sent");
+            let lease = one.recv_leased_from(&pool).await.expect("received");
+            let mut next = Box::pin(two.recv_leased_from(&pool));
+            if !pool.stats().is_registered {
+                return skipped("this kernel chooses no buffers");
+            }
+            while pool.stats().shortages == 0 {
+                assert!(poll_once(&mut next).is_none());
+                a_while().await;
+            }
+            poll_with_panic(next.as_mut());
+            assert_eq!(said_while_dropping(lease), "a bug");
+            let bytes = time::timeout(Duration::from_secs(10), next).await.expect("a buffer");
+            assert_eq!(&bytes.expect("received")[..], b"two");
         });
     });
 }

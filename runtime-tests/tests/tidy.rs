@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ring", &["sys", "buf"]),
     ("sim", &["ring", "sys", "fd"]),
     ("driver", &["ring", "sys", "sync", "panics"]),
-    ("pool", &["driver", "ring"]),
+    ("pool", &["driver", "ring", "panics"]),
     ("op", &["driver", "ring", "buf", "fd", "pool"]),
     ("task", &["sync", "panics"]),
     ("time", &[]),

@@ -45,6 +45,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::panics::in_drop;
 use crate::ring::{Cqe, Entry, Link, Opcode, PushError, Ring, SetupError, SqeFlags, Step};
 use crate::sys::syscall;
 
@@ -409,8 +410,8 @@ impl Driver {
     fn on_drop(&self, token: Token) {
         let dropped = self.slots.borrow_mut().on_drop(token);
         match dropped {
-            Dropped::Settle => self.settle(token),
-            Dropped::Later(waker) => drop(waker),
+            Dropped::Settle => in_drop(|| self.settle(token)),
+            Dropped::Later(waker) => in_drop(|| drop(waker)),
         }
     }
 

@@ -3,9 +3,11 @@
 use std::any::Any;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
+use std::thread;
 use std::time::Duration;
 
 use super::{Driver, Wait};
+use crate::panics::contain;
 
 impl Driver {
     /// As [`Driver::act`], but goes on after panics; keeps the first one.
@@ -14,10 +16,7 @@ impl Driver {
             match first {
                 None => *first = Some(panic),
                 // What was thrown may itself panic when dropped; this is no place to let it.
-                Some(_) => {
-                    let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(panic)));
-                    dropped.unwrap_or_else(mem::forget);
-                }
+                Some(_) => contain(|| drop(panic)),
             }
         }
     }
@@ -61,8 +60,10 @@ impl Driver {
         self.act_through(&mut panicked);
         match panicked {
             // A second panic would abort the process.
-            Some(panic) if !std::thread::panicking() => panic::resume_unwind(panic),
-            _ => leaked,
+            Some(panic) if thread::panicking() => contain(|| drop(panic)),
+            Some(panic) => panic::resume_unwind(panic),
+            None => {}
         }
+        leaked
     }
 }

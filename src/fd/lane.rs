@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::{Fd, Rare};
+use crate::panics::in_drop;
 
 /// What a receive left in its lane because its future was gone: bytes, or the errno that the socket
 /// reports only once.
@@ -119,7 +120,7 @@ impl<'a, D: Direction> Lane<'a, D> {
         let first =
             self.fd.0.if_rare(|rare| rare.queues[D::INDEX].waiting.front_mut()?.waker.take());
         if let Some(waker) = first.flatten() {
-            waker.wake();
+            in_drop(|| waker.wake());
         }
     }
 

@@ -29,7 +29,8 @@
 //!
 //! A pool begins small, and grows when the kernel finds it empty (`ENOBUFS`), up to its limit. From there on
 //! receives that have data wait until a buffer comes back: who keeps leases for long starves them. Nothing
-//! is lost meanwhile; what came stays in the sockets.
+//! is lost meanwhile; what came stays in the sockets. One that is forgotten (`mem::forget`) while it waits keeps its
+//! place: the buffer that it is woken for goes to nobody else before another one comes back.
 //!
 //! Before Linux 5.19, and on kernels in user space that know no buffer rings, a pool works all the same:
 //! then every receive that waits has a buffer of its own, from the heap.

@@ -17,6 +17,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::BufPool;
 use crate::driver::current::current as driver;
+use crate::panics::in_drop;
 use crate::ring::Ring;
 
 /// The figures of a pool, and who waits for buffers of it.
@@ -102,7 +103,7 @@ impl Shortage {
     fn wake_first(&self) {
         let first = self.waiting.borrow_mut().pop_front();
         if let Some(first) = first {
-            first.waker.wake();
+            in_drop(|| first.waker.wake());
         }
     }
 
