@@ -289,6 +289,36 @@ fn operations_of_sixty_four_tasks_share_their_enters() {
 }
 
 #[test]
+fn a_main_future_that_a_task_has_woken_goes_on_before_the_kernel_is_entered() {
+    on_linux(|runtime| {
+        runtime.block_on(async {
+            let nop = op::submit(op::Nop);
+            let before = runtime.metrics().enters;
+            uring::spawn(async {}).await.expect("a task");
+            assert_eq!(runtime.metrics().enters, before);
+            nop.await.expect("a nop");
+            assert_eq!(runtime.metrics().enters, before + 1);
+        });
+    });
+}
+
+#[test]
+fn a_main_future_and_a_task_that_keep_each_other_awake_let_the_ring_turn_every_sixty_four_polls() {
+    on_linux(|runtime| {
+        runtime.block_on(async {
+            let mut nop = op::submit(op::Nop);
+            let mut tasks = 0;
+            while runtime_tests::poll_once(&mut nop).is_none() {
+                tasks += 1;
+                assert!(tasks <= 64, "the nop is not submitted");
+                uring::spawn(async {}).await.expect("a task");
+            }
+            assert_eq!(tasks, 32, "each has a poll, and a poll of the main future goes with it");
+        });
+    });
+}
+
+#[test]
 fn a_turn_with_nothing_to_submit_does_not_enter_the_kernel() {
     on_linux(|runtime| {
         runtime.block_on(async {

@@ -31,9 +31,9 @@ pub use builder::Builder;
 pub use cancellable::{Cancellable, Canceller, cancellable};
 pub use scope::{Scope, scope};
 
-/// Task polls between two turns of the driver, each of which submits what they queued. Completions are fetched
-/// when all tasks have been polled that were ready before.
-const TASKS_PER_TURN: usize = 64;
+/// Polls, of tasks and of the main future, between two turns of the driver, each of which submits what they queued.
+/// Completions are fetched when all tasks have been polled that were ready before.
+const POLLS_PER_TURN: usize = 64;
 
 /// An async runtime on one io_uring, for the thread that made it.
 ///
@@ -121,28 +121,42 @@ impl Runtime {
         let mut main = pin!(main);
         let waker = self.executor.main_waker();
         let mut context = Context::from_waker(&waker);
-        let mut woken = true;
+        let (mut woken, mut left) = (true, POLLS_PER_TURN);
         loop {
+            let mut yields = false;
             if woken {
                 if let Poll::Ready(output) = main.as_mut().poll(&mut context) {
                     return output;
                 }
+                left -= 1;
+                yields = self.executor.is_main_woken();
             }
-            let busy = self.executor.run(TASKS_PER_TURN);
-            let deadline = self.timers.next_deadline();
-            let wait = match busy {
-                true if self.executor.is_in_round() => Wait::Submit,
-                true => Wait::No,
-                false => Wait::Until(deadline),
-            };
-            if wait == Wait::Submit {
-                self.executor.put_woken_ahead();
-            }
-            self.driver.turn(wait);
-            if deadline.is_some() {
-                self.timers.fire(self.driver.now());
+            left = self.executor.run(left);
+            // If a task has woken it, the main future waits for no turn, as a task would not. If it woke itself, a turn is
+            // what it wants.
+            if left == 0 || yields || !self.executor.is_main_woken() {
+                self.turn();
+                left = POLLS_PER_TURN;
             }
             woken = self.executor.take_main_woken();
+        }
+    }
+
+    /// One turn of the driver, which sleeps only if nothing is ready, and the alarms that are due then.
+    #[inline]
+    fn turn(&self) {
+        let deadline = self.timers.next_deadline();
+        let wait = match self.executor.has_ready() {
+            true if self.executor.is_in_round() => Wait::Submit,
+            true => Wait::No,
+            false => Wait::Until(deadline),
+        };
+        if wait == Wait::Submit {
+            self.executor.put_woken_ahead();
+        }
+        self.driver.turn(wait);
+        if deadline.is_some() {
+            self.timers.fire(self.driver.now());
         }
     }
 

@@ -82,24 +82,39 @@ impl Executor {
         F: Future + 'static,
         F::Output: 'static,
     {
+        let (handle, is_refused) = self.add(future);
+        if is_refused {
+            handle.abort();
+        }
+        handle
+    }
+
+    /// As [`spawn`](Executor::spawn), but runs no code of the user's: after shutdown it says that the task, which is
+    /// nobody's, is to be aborted.
+    #[inline]
+    pub(super) fn add<F>(&self, future: F) -> (JoinHandle<F::Output>, bool)
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
         let core = &self.core;
         let (task, join) = TaskRef::new(future, core);
         let handle = JoinHandle::new(join);
         if core.closed.get() {
-            task.abort();
-            return handle;
+            return (handle, true);
         }
         let index = core.tasks.borrow_mut().insert(task.clone());
         task.enlist(core, index);
         core.push_ready(task);
-        handle
+        (handle, false)
     }
 
     /// Fetches wakes from other threads, then polls at most `budget` ready tasks, oldest first among those that are
     /// ahead and among the others.
     ///
-    /// True says that something is still ready: the caller should not sleep.
-    pub(crate) fn run(&self, budget: usize) -> bool {
+    /// Returns what is left of the budget: anything only if no task is ready.
+    #[inline]
+    pub(crate) fn run(&self, budget: usize) -> usize {
         assert!(
             !self.running.replace(true),
             "Executor::run: a task of this executor called it; return to the loop instead"
@@ -113,16 +128,17 @@ impl Executor {
         if round == 0 {
             round = self.core.ready.borrow().len();
         }
-        for _ in 0..left {
+        self.round.set(round.saturating_sub(left));
+        while left > 0 {
             let next = self.core.ready.borrow_mut().pop_front();
             match next {
                 Some(task) => task.poll(),
                 None => break,
             }
+            left -= 1;
         }
-        self.round.set(round.saturating_sub(left));
         self.running.set(false);
-        self.has_ready()
+        left
     }
 
     /// Polls tasks that are ahead, and returns what is left of the budget for the others.
@@ -146,6 +162,7 @@ impl Executor {
     }
 
     /// Whether tasks are left that were ready when the round began.
+    #[inline]
     pub(crate) fn is_in_round(&self) -> bool {
         self.round.get() > 0 && !self.core.ready.borrow().is_empty()
     }
@@ -156,10 +173,11 @@ impl Executor {
     }
 
     /// Whether a task or the main future waits to be polled.
+    #[inline]
     pub(crate) fn has_ready(&self) -> bool {
         !self.core.ready.borrow().is_empty()
             || !self.core.ahead.borrow().is_empty()
-            || self.main.is_woken()
+            || self.is_main_woken()
             || self.core.remote.is_pending()
     }
 
@@ -168,7 +186,14 @@ impl Executor {
         self.main.waker()
     }
 
+    /// Whether the main future waits to be polled.
+    #[inline]
+    pub(crate) fn is_main_woken(&self) -> bool {
+        self.main.is_woken()
+    }
+
     /// Whether the main future was woken since the last call. Its first poll needs no wake.
+    #[inline]
     pub(crate) fn take_main_woken(&self) -> bool {
         self.main.take_woken()
     }

@@ -38,8 +38,9 @@ impl Loop {
             if woken && done() {
                 return;
             }
-            let busy = self.executor.run(64);
-            if !busy && self.unpark.park() {
+            let left = self.executor.run(64);
+            assert!(left > 0, "fewer tasks than a turn has polls");
+            if !self.executor.has_ready() && self.unpark.park() {
                 self.sleeps.set(self.sleeps.get() + 1);
                 self.bell.wait();
                 self.unpark.unparked();

@@ -30,7 +30,7 @@ impl Home {
 
     fn run_until(&self, done: impl Fn() -> bool) {
         while !done() {
-            if !self.executor.run(64) {
+            if !run(&self.executor, 64) {
                 if done() {
                     return;
                 }

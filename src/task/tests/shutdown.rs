@@ -22,7 +22,7 @@ fn shutdown_drops_every_task_and_their_handles_report_cancelled_tasks() {
     for handle in handles {
         assert!(result_of(handle).unwrap_err().is_cancelled());
     }
-    assert!(!executor.run(64));
+    assert!(!run(&executor, 64));
 }
 
 #[test]

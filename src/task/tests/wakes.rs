@@ -98,7 +98,7 @@ fn a_wake_from_another_thread_unparks_and_is_fetched_by_the_next_run() {
     .unwrap();
     assert_eq!(unparks.get(), 1);
     assert!(executor.has_ready());
-    assert!(!executor.run(64));
+    assert!(!run(&executor, 64));
     assert_eq!(wakers.borrow().len(), 2);
 }
 
@@ -113,7 +113,7 @@ fn more_wakes_from_other_threads_than_one_run_fetches_are_all_served() {
     settle(&executor);
     let woken = wakers.take();
     thread::spawn(move || woken.into_iter().for_each(Waker::wake)).join().unwrap();
-    assert!(executor.run(usize::MAX));
+    assert!(run(&executor, usize::MAX));
     settle(&executor);
     assert_eq!(wakers.borrow().len(), tasks);
 }
@@ -207,7 +207,7 @@ fn no_wake_of_four_threads_is_lost() {
         })
         .collect();
     loop {
-        let busy = executor.run(64);
+        let busy = run(&executor, 64);
         if threads.iter().all(|(task, _)| task.is_finished()) {
             break;
         }
@@ -227,10 +227,10 @@ fn the_main_future_is_woken_at_home_without_an_unpark() {
     assert!(!executor.take_main_woken());
     executor.main_waker().wake();
     assert!(executor.has_ready());
-    assert!(executor.run(64));
+    assert!(run(&executor, 64));
     assert!(executor.take_main_woken());
     assert!(!executor.take_main_woken());
-    assert!(!executor.run(64));
+    assert!(!run(&executor, 64));
     assert_eq!(unparks.get(), 0);
 }
 
