@@ -37,8 +37,18 @@ impl Drop for Entered {
     }
 }
 
-/// The executor that was entered last on this thread.
+/// Looks at the executor that was entered last on this thread; `None` if there is none. `look` runs no code of the
+/// user's, which might enter another.
 #[inline]
-pub(super) fn current() -> Option<Rc<Executor>> {
-    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+pub(super) fn with_current<R>(look: impl FnOnce(&Executor) -> R) -> Option<R> {
+    let looked = CURRENT.try_with(|current| {
+        let current = current.borrow();
+        if let Some(executor) = current.as_deref() {
+            return Some(look(executor));
+        }
+        // Before `look`, which may own what is the user's.
+        drop(current);
+        None
+    });
+    looked.ok().flatten()
 }

@@ -64,13 +64,17 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let Some(executor) = current::current() else {
+    // Without a reference of its own, counted up and down for each task.
+    let Some((handle, is_refused)) = current::with_current(|executor| executor.add(future)) else {
         panic!(
             "uring::spawn: no runtime is running on this thread; \
              call it inside Runtime::block_on or #[uring::main]"
         );
     };
-    executor.spawn(future)
+    if is_refused {
+        handle.abort();
+    }
+    handle
 }
 
 /// Lets other tasks that are ready run before the caller goes on: all of them, once, if the caller is a task;

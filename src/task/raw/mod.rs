@@ -167,6 +167,8 @@ impl<F: Future> Task<F> {
 
 /// Makes a task of `core`, not yet among its tasks, and its owner.
 fn create<F: Future>(future: F, core: &Core, is_main: bool) -> TaskRef {
+    // Before what comes into it, which is then written where it stays, not copied.
+    let mut task = Box::<Task<F>>::new_uninit();
     let header = Header {
         vtable: Task::<F>::VTABLE,
         home: core.id().0,
@@ -188,7 +190,7 @@ fn create<F: Future>(future: F, core: &Core, is_main: bool) -> TaskRef {
         awaiting: Cell::new(None),
     };
     let join = Join { header, result: Cell::new(None) };
-    let task = Box::new(Task { join, future: UnsafeCell::new(ManuallyDrop::new(future)) });
+    task.write(Task { join, future: UnsafeCell::new(ManuallyDrop::new(future)) });
     // SAFETY: rule 7; a box is not null.
     TaskRef(unsafe { NonNull::new_unchecked(Box::into_raw(task).cast()) })
 }
@@ -393,6 +395,7 @@ impl TaskRef {
     }
 
     /// Whether a wake waits to be taken.
+    #[inline]
     pub(super) fn is_woken(&self) -> bool {
         let header = self.header();
         header.queued.get() || header.called.load(Ordering::Acquire)
@@ -402,6 +405,7 @@ impl TaskRef {
     ///
     /// A swap and not a store: it has to read what the last waking thread wrote, so that the poll sees whatever
     /// that thread did before it woke, even when its wake found the flag set.
+    #[inline]
     pub(super) fn take_woken(&self) -> bool {
         let header = self.header();
         let called =
