@@ -35,7 +35,6 @@
 //! path.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -49,6 +48,7 @@ use crate::panics::in_drop;
 use crate::ring::{Cqe, Entry, Link, Opcode, PushError, Ring, SetupError, SqeFlags, Step};
 use crate::sys::syscall;
 
+mod actions;
 mod cancel_scope;
 mod chain;
 pub(crate) mod current;
@@ -75,6 +75,7 @@ pub use op::{Completion, MultiOp, Op};
 pub(crate) use turn::Wait;
 pub(crate) use unpark::Unpark;
 
+use actions::Actions;
 use inline::Inline;
 use payload::{Payload, Pool};
 use retry::Retry;
@@ -92,7 +93,7 @@ pub(crate) struct Driver {
     ring: RefCell<Option<Ring>>,
     slots: RefCell<Slots>,
     pool: RefCell<Pool>,
-    actions: RefCell<VecDeque<Action>>,
+    actions: RefCell<Actions>,
     unpark: Arc<Unpark>,
     wake_poll: Cell<WakePoll>,
     retry: Cell<Retry>,
@@ -185,9 +186,9 @@ impl Driver {
     pub(crate) fn submit<T: Op>(self: Rc<Driver>, op: T) -> InFlight<T> {
         let block = self.pool.borrow_mut().block_for::<T>();
         let lost = Lost(&self);
-        let (payload, mut sqe) = Payload::new(op, block);
+        let (payload, sqe) = Payload::new(op, block);
         mem::forget(lost);
-        let token = self.launch(payload, &mut sqe, T::CANCEL_ON_DROP);
+        let token = self.launch(payload, &sqe, T::CANCEL_ON_DROP);
         InFlight::new(self, token)
     }
 
@@ -195,9 +196,9 @@ impl Driver {
     pub(crate) fn submit_multi<T: MultiOp>(self: Rc<Driver>, op: T) -> Shots<T> {
         let block = self.pool.borrow_mut().block_for::<T>();
         let lost = Lost(&self);
-        let (payload, mut sqe) = Payload::new_multi(op, block);
+        let (payload, sqe) = Payload::new_multi(op, block);
         mem::forget(lost);
-        let token = self.launch(payload, &mut sqe, true);
+        let token = self.launch(payload, &sqe, true);
         Shots::new(self, token)
     }
 
@@ -206,13 +207,14 @@ impl Driver {
         Chain::new(parts.submit(self, link))
     }
 
-    fn launch(self: &Rc<Driver>, payload: Payload, sqe: &mut Entry, cancel_on_drop: bool) -> Token {
+    fn launch(self: &Rc<Driver>, payload: Payload, sqe: &Entry, cancel_on_drop: bool) -> Token {
         let token = self.slots.borrow_mut().insert(payload, cancel_on_drop);
-        sqe.set_user_data(token.user_data());
         if self.inline.is_allowed() && self.call_at_once(token, sqe) {
             return token;
         }
-        let pushed = if is_on_its_own(sqe) { self.push(sqe) } else { Err(errno(libc::EINVAL)) };
+        let alone = is_on_its_own(sqe);
+        let pushed =
+            if alone { self.push(sqe, token.user_data()) } else { Err(errno(libc::EINVAL)) };
         self.launched(token, &pushed);
         token
     }
@@ -272,23 +274,29 @@ impl Driver {
     ///
     /// On an error nothing was pushed.
     #[inline]
-    fn push(&self, sqe: &Entry) -> io::Result<()> {
+    fn push(&self, sqe: &Entry, user_data: u64) -> io::Result<()> {
         let Some(ring) = &mut *self.ring.borrow_mut() else { return Err(errno(libc::ECANCELED)) };
         // SAFETY: rules 1 to 3: whatever `sqe` was lent lives in a payload that stays in its slot, untouched,
         // until the final completion; or it is an internal submission.
-        match unsafe { ring.push_in_place(sqe) } {
+        match unsafe { ring.push_as(sqe, user_data) } {
             Ok(()) => Ok(()),
-            Err(refusal) => self.push_again(ring, sqe, refusal),
+            Err(refusal) => self.push_again(ring, sqe, user_data, refusal),
         }
     }
 
     #[cold]
-    fn push_again(&self, ring: &mut Ring, sqe: &Entry, refusal: PushError) -> io::Result<()> {
+    fn push_again(
+        &self,
+        ring: &mut Ring,
+        sqe: &Entry,
+        user_data: u64,
+        refusal: PushError,
+    ) -> io::Result<()> {
         if let PushError::Full | PushError::OtherProcess = refusal {
             self.make_room(ring, 1)?;
         }
         // SAFETY: as in `push`.
-        unsafe { ring.push_in_place(sqe) }.map_err(|_| errno(libc::EINVAL))
+        unsafe { ring.push_as(sqe, user_data) }.map_err(|_| errno(libc::EINVAL))
     }
 
     /// Pushes a chain, making room for all of it first. `E2BIG` if there never is.
@@ -471,7 +479,7 @@ struct Unsettled<'a>(&'a Driver, Token);
 
 impl Drop for Unsettled<'_> {
     fn drop(&mut self) {
-        self.0.actions.borrow_mut().push_back(Action::Settle(self.1));
+        self.0.actions.borrow_mut().push(Action::Settle(self.1));
     }
 }
 

@@ -33,28 +33,29 @@ impl Token {
     }
 }
 
-/// A token, and whether what it names was polled: in the bit that indices leave free, as futures that wait are many.
+/// A token, and whether what it names was polled: in the bit that indices leave free, as futures that wait are many. One
+/// word and not two halves, so that a future is two words, which a function returns in registers.
 #[derive(Clone, Copy)]
-pub(super) struct Noted(Token);
+pub(super) struct Noted(u64);
 
 impl Noted {
-    const POLLED: u32 = CANCEL;
+    const POLLED: u64 = CANCEL as u64;
 
     pub(super) fn new(token: Token) -> Noted {
-        debug_assert!(token.index & Noted::POLLED == 0, "so many slots do not fit in memory");
-        Noted(token)
+        debug_assert!(token.index & CANCEL == 0, "so many slots do not fit in memory");
+        Noted(token.user_data())
     }
 
     #[inline]
     pub(super) fn token(self) -> Token {
-        Token { index: self.0.index & !Noted::POLLED, ..self.0 }
+        Token::from_user_data(self.0)
     }
 
     /// Notes that it is polled; returns whether it was before.
     #[inline]
     pub(super) fn poll(&mut self) -> bool {
-        let polled = self.0.index & Noted::POLLED != 0;
-        self.0.index |= Noted::POLLED;
+        let polled = self.0 & Noted::POLLED != 0;
+        self.0 |= Noted::POLLED;
         polled
     }
 }

@@ -123,18 +123,23 @@ impl Ring {
     /// What the submission was lent stays lent until its final completion was copied out; see the
     /// [push contract](super#the-push-contract).
     pub unsafe fn push(&mut self, entry: impl Into<Entry>) -> Result<(), PushError> {
+        let entry = entry.into();
         // SAFETY: the caller's contract.
-        unsafe { self.push_in_place(&entry.into()) }
+        unsafe { self.push_as(&entry, entry.sqe.user_data) }
     }
 
-    /// As [`Ring::push`], without moving the 72 bytes first.
+    /// As [`Ring::push`], with this `user_data` and without moving the 72 bytes first.
     ///
     /// # Safety
     ///
     /// As [`Ring::push`].
-    pub(crate) unsafe fn push_in_place(&mut self, entry: &Entry) -> Result<(), PushError> {
+    pub(crate) unsafe fn push_as(
+        &mut self,
+        entry: &Entry,
+        user_data: u64,
+    ) -> Result<(), PushError> {
         self.admit(entry.ring)?;
-        self.queues.push(&entry.sqe)
+        self.queues.push_as(&entry.sqe, user_data)
     }
 
     /// Queues a submission of 128 bytes. A ring with [`SetupFlags::SQE128`](super::SetupFlags::SQE128) (Linux

@@ -1,11 +1,11 @@
 //! What an event does to a slot: a table of what was, what happened, and what is to be done.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Wake, Waker};
 
+use super::super::actions::Actions;
 use super::super::cancel_scope::{CancelScope, Joined};
 use super::super::payload::{Payload, Pool};
 use super::super::slots::{
@@ -56,10 +56,11 @@ impl Bench {
     }
 
     pub(super) fn cqe(&mut self, token: Token, result: i32, flags: u32) -> Done {
-        let mut actions = VecDeque::new();
+        let mut actions = Actions::default();
         self.slots.on_cqe(Cqe::new(token.user_data(), result, flags), &mut actions);
-        assert!(actions.len() <= 1, "no operation here is in a scope");
-        match actions.pop_front() {
+        let action = actions.pop();
+        assert!(actions.is_empty(), "no operation here is in a scope");
+        match action {
             None | Some(Action::Leave(_)) => Done::Nothing,
             Some(Action::Wake(waker)) => {
                 waker.wake();
@@ -145,14 +146,14 @@ fn a_failure_wakes_its_task_as_a_success_does() {
 
 /// What a completion asks for, in words.
 fn asked(slots: &mut Slots, token: Token, flags: u32) -> Vec<&'static str> {
-    let mut actions = VecDeque::new();
+    let mut actions = Actions::default();
     slots.on_cqe(Cqe::new(token.user_data(), 1, flags), &mut actions);
     let word = |action| match action {
         Action::Wake(_) => "wake",
         Action::Settle(_) => "settle",
         Action::Leave(_) => "leave",
     };
-    actions.into_iter().map(word).collect()
+    std::iter::from_fn(|| actions.pop()).map(word).collect()
 }
 
 #[test]

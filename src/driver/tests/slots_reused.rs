@@ -1,7 +1,6 @@
 //! Slots between two operations, and the next operation in one.
 
-use std::collections::VecDeque;
-
+use super::super::actions::Actions;
 use super::super::slots::Token;
 use super::slots::{Bench, Done};
 use crate::ring::Cqe;
@@ -65,7 +64,7 @@ fn a_completion_for_a_free_slot_is_counted_and_changes_nothing() {
     // One of the operation that was there, and one that names nothing as free slots do.
     for generation in [token.generation, 0] {
         let user_data = Token { generation, ..token }.user_data();
-        let mut actions = VecDeque::new();
+        let mut actions = Actions::default();
         bench.slots.on_cqe(Cqe::new(user_data, 1, 0), &mut actions);
         assert!(actions.is_empty());
     }

@@ -225,11 +225,18 @@ impl Queues {
     }
 
     /// Writes an entry behind the last one; not visible to the kernel before [`Queues::publish`].
+    #[cfg(test)]
     pub(crate) fn push(&mut self, sqe: &RawSqe) -> Result<(), PushError> {
+        self.push_as(sqe, sqe.user_data)
+    }
+
+    /// As `push`, with this `user_data`.
+    #[inline]
+    pub(crate) fn push_as(&mut self, sqe: &RawSqe, user_data: u64) -> Result<(), PushError> {
         if !self.ours() {
             return self.out_of_reach().map_or(Ok(()), Err);
         }
-        self.sq.push(sqe)
+        self.sq.push_as(sqe, user_data)
     }
 
     /// Writes an entry of 128 bytes.

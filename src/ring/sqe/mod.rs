@@ -114,13 +114,8 @@ impl Entry {
 
     /// What the completion will carry.
     pub fn user_data(mut self, user_data: u64) -> Entry {
-        self.set_user_data(user_data);
-        self
-    }
-
-    /// As [`Entry::user_data`], where the entry lies.
-    pub(crate) fn set_user_data(&mut self, user_data: u64) {
         self.sqe.user_data = user_data;
+        self
     }
 
     /// The submission as the kernel reads it.
