@@ -105,6 +105,8 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
+    // Always, here and below: see `Ring::hand_over`.
+    #[inline(always)]
     pub(crate) fn enter(
         &mut self,
         side: &mut KernelSide<'_>,
@@ -162,6 +164,7 @@ impl Linux {
         op.op == opcode.0 && flags.contains(ProbeOpFlags::SUPPORTED)
     }
 
+    #[inline(always)]
     fn enter(&self, submit: u32, wait: &WaitFor, mut flags: EnterFlags) -> io::Result<u32> {
         if !self.fd.is_ours() {
             return Err(io::Error::from_raw_os_error(libc::EEXIST));
