@@ -81,7 +81,7 @@ mod tests {
         struct Panics;
         impl Drop for Panics {
             fn drop(&mut self) {
-                in_drop(|| panic!("inner"));
+                in_drop(|| resume_unwind(Box::new("inner")));
             }
         }
         let said = |run: &dyn Fn()| {
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(said(&|| drop(Panics)), "inner");
         let during = said(&|| {
             let _panics = Panics;
-            panic!("outer");
+            resume_unwind(Box::new("outer"));
         });
         assert_eq!(during, "outer");
     }

@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("pool", &["driver", "ring", "panics"]),
     ("op", &["driver", "ring", "buf", "fd", "pool"]),
     ("task", &["sync", "panics"]),
-    ("time", &[]),
+    ("time", &["panics"]),
     ("blocking", &["task", "panics"]),
     ("runtime", &["driver", "task", "time", "ring", "blocking", "pool", "sync"]),
     ("io", &["buf"]),

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use runtime_tests::{
-    Ledger, NotedBuf, On, Watchdog, all_quiet, on_every_kernel, on_linux, one_turn, put, steps,
+    Ledger, NotedBuf, On, Watchdog, a_while, all_quiet, on_every_kernel, on_linux, one_turn, put,
+    steps,
 };
 use uring::task::yield_now;
-use uring::{op, time};
+use uring::{Runtime, op, time};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -189,6 +190,60 @@ fn a_main_future_that_always_wakes_itself_starves_nobody_either() {
                 if done.get() { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
+        });
+    });
+}
+
+/// Has the main future spawn and join so many tasks at a time, behind so many others, until a read is done that can end
+/// only when what the kernel deferred is fetched.
+fn join_until_a_read_is_done(runtime: &Runtime, on: &On, before: usize, at_once: usize) {
+    let (reader, writer) = on.pipe();
+    let done = Rc::new(Cell::new(false));
+    let told = Rc::clone(&done);
+    runtime.block_on(async {
+        uring::spawn(async move {
+            let read = op::Read { fd: reader, offset: None, buf: vec![0; 8] };
+            assert_eq!(op::submit(read).await.expect("a read").0, 1);
+            told.set(true);
+        });
+        a_while().await;
+        uring::spawn(async move { put(&writer, b"x").await });
+        (0..before).for_each(|_| drop(uring::spawn(async {})));
+        while !done.get() {
+            join_all((0..at_once).map(|_| uring::spawn(async {}))).await;
+        }
+    });
+}
+
+#[test]
+fn a_main_future_that_spawns_and_joins_without_pause_lets_completions_come() {
+    let _watchdog = Watchdog::new(Duration::from_secs(60));
+    on_every_kernel(|runtime, on| {
+        // Whether a turn falls into a round depends on how many polls there were.
+        for before in 0..3 {
+            for at_once in [1, 2, 25] {
+                join_until_a_read_is_done(runtime, on, before, at_once);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_main_future_that_yields_lets_the_others_run_however_long_it_has_been_busy() {
+    on_every_kernel(|runtime, _| {
+        runtime.block_on(async {
+            // Behind each number of polls that a turn may have left.
+            for polls in 0..steps(140, 70) {
+                (0..polls % 2).for_each(|_| drop(uring::spawn(async {})));
+                for _ in 0..polls / 2 {
+                    uring::spawn(async {}).await.expect("it does not panic");
+                }
+                let ran = Rc::new(Cell::new(false));
+                let runs = Rc::clone(&ran);
+                uring::spawn(async move { runs.set(true) });
+                yield_now().await;
+                assert!(ran.get(), "behind {polls} polls");
+            }
         });
     });
 }

@@ -15,6 +15,11 @@ pub(super) struct Actions {
 
 impl Actions {
     pub(super) fn push(&mut self, action: Action) {
+        if self.queue.len() == self.queue.capacity() {
+            // What was taken makes room first, so that a queue which is never empty stays as small as its content.
+            self.queue.drain(..self.taken);
+            self.taken = 0;
+        }
         self.queue.push(Some(action));
     }
 
@@ -24,12 +29,12 @@ impl Actions {
         if self.queue.len() < self.queue.capacity() {
             self.queue.push(Some(Action::Wake(waker)));
         } else {
-            self.push_first(waker);
+            self.push_growing(waker);
         }
     }
 
     #[cold]
-    fn push_first(&mut self, waker: Waker) {
+    fn push_growing(&mut self, waker: Waker) {
         self.push(Action::Wake(waker));
     }
 
@@ -79,6 +84,18 @@ mod tests {
         }
         assert_eq!(seen, [0, 99, 1, 2, 3]);
         assert!(actions.is_empty());
+    }
+
+    #[test]
+    fn a_queue_that_is_never_empty_stays_as_small_as_its_content() {
+        let mut actions = Actions::default();
+        actions.push(settle(0));
+        for index in 1..1000 {
+            actions.push(settle(index));
+            let Some(Action::Settle(token)) = actions.pop() else { panic!("one was pushed") };
+            assert_eq!(token.index, index - 1);
+        }
+        assert!(actions.queue.capacity() < 100);
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl<'a, D: Direction> Lane<'a, D> {
             let place = waiting.iter().position(|waiting| waiting.ticket == ticket)?;
             waiting.remove(place)
         });
-        drop(left);
+        in_drop(|| drop(left));
     }
 }
 

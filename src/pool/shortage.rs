@@ -127,7 +127,9 @@ impl Shortage {
         let place = waiting.iter().position(|waiting| waiting.ticket == ticket);
         let left = place.and_then(|place| waiting.remove(place));
         drop(waiting);
-        left.is_some()
+        let was_there = left.is_some();
+        in_drop(|| drop(left));
+        was_there
     }
 }
 

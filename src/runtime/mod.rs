@@ -32,7 +32,8 @@ pub use cancellable::{Cancellable, Canceller, cancellable};
 pub use scope::{Scope, scope};
 
 /// Polls, of tasks and of the main future, between two turns of the driver, each of which submits what they queued.
-/// Completions are fetched when all tasks have been polled that were ready before.
+/// Completions are fetched when all tasks have been polled that were ready before. Twice as many at most if the main
+/// future wakes itself: all of them may be polled before it again.
 const POLLS_PER_TURN: usize = 64;
 
 /// An async runtime on one io_uring, for the thread that made it.
@@ -100,7 +101,8 @@ impl Runtime {
 
     /// Runs `main` to its end, and meanwhile every task that was spawned.
     ///
-    /// Tasks that are left when it returns stay where they are: a later `block_on` goes on with them.
+    /// Tasks that are left when it returns stay where they are: a later `block_on` goes on with them. So does what was
+    /// submitted last: it may not have reached the kernel yet.
     ///
     /// # Panics
     ///
@@ -122,6 +124,8 @@ impl Runtime {
         let waker = self.executor.main_waker();
         let mut context = Context::from_waker(&waker);
         let (mut woken, mut left) = (true, POLLS_PER_TURN);
+        // Whether a round has ended since the last turn, which then fetches, though another round may have begun.
+        let mut fetches = false;
         loop {
             let mut yields = false;
             if woken {
@@ -131,23 +135,25 @@ impl Runtime {
                 left -= 1;
                 yields = self.executor.is_main_woken();
             }
-            left = self.executor.run(left);
+            left = self.executor.run(if yields { POLLS_PER_TURN } else { left });
+            fetches |= left > 0;
             // If a task has woken it, the main future waits for no turn, as a task would not. If it woke itself, a turn is
-            // what it wants.
+            // what it wants, behind the tasks that are ready.
             if left == 0 || yields || !self.executor.is_main_woken() {
-                self.turn();
-                left = POLLS_PER_TURN;
+                self.turn(fetches);
+                (left, fetches) = (POLLS_PER_TURN, false);
             }
             woken = self.executor.take_main_woken();
         }
     }
 
-    /// One turn of the driver, which sleeps only if nothing is ready, and the alarms that are due then.
+    /// One turn of the driver, which sleeps only if nothing is ready, and the alarms that are due then. In the midst of a
+    /// round it submits, and does no more unless it `fetches`.
     #[inline]
-    fn turn(&self) {
+    fn turn(&self, fetches: bool) {
         let deadline = self.timers.next_deadline();
         let wait = match self.executor.has_ready() {
-            true if self.executor.is_in_round() => Wait::Submit,
+            true if self.executor.is_in_round() && !fetches => Wait::Submit,
             true => Wait::No,
             false => Wait::Until(deadline),
         };

@@ -112,7 +112,7 @@ impl Executor {
     /// Fetches wakes from other threads, then polls at most `budget` ready tasks, oldest first among those that are
     /// ahead and among the others.
     ///
-    /// Returns what is left of the budget: anything only if no task is ready.
+    /// Returns what is left of the budget: anything only if no task is in the queues.
     #[inline]
     pub(crate) fn run(&self, budget: usize) -> usize {
         assert!(
@@ -125,7 +125,7 @@ impl Executor {
         if !self.core.ahead.borrow().is_empty() {
             left = self.run_ahead(budget);
         }
-        if round == 0 {
+        if round == 0 && left > 0 {
             round = self.core.ready.borrow().len();
         }
         self.round.set(round.saturating_sub(left));

@@ -15,6 +15,7 @@ use super::{
     now,
     queue::Key,
 };
+use crate::panics::in_drop;
 
 /// Waits for `duration`.
 ///
@@ -147,7 +148,7 @@ impl Sleep {
 
     fn unset_alarm(&mut self) {
         if let Alarm::Set(timers, key) = std::mem::replace(&mut self.alarm, Alarm::Unset) {
-            drop(timers.remove(key));
+            in_drop(|| drop(timers.remove(key)));
         }
     }
 }

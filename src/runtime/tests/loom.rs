@@ -14,7 +14,7 @@ use crate::driver::Unpark;
 use crate::sync::tests::{Bell, in_every_order};
 use crate::task::{self, Executor};
 
-/// What [`Runtime::block_on`](crate::Runtime::block_on) does, with a bell for a ring.
+/// How [`Runtime::block_on`](crate::Runtime::block_on) sleeps, with a bell for a ring.
 struct Loop {
     executor: Rc<Executor>,
     unpark: Arc<Unpark>,

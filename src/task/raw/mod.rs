@@ -52,7 +52,7 @@ use std::{
 };
 
 use super::{executor::Core, join::JoinError, waker::Remote};
-use crate::panics::contain;
+use crate::panics::{contain, in_drop};
 use crate::sync::{AtomicBool, AtomicI64, Cell, Lifetime, thread_local};
 
 pub(super) use wakers::Called;
@@ -167,7 +167,7 @@ impl<F: Future> Task<F> {
 
 /// Makes a task of `core`, not yet among its tasks, and its owner.
 fn create<F: Future>(future: F, core: &Core, is_main: bool) -> TaskRef {
-    // Before what comes into it, which is then written where it stays, not copied.
+    // Before what comes into it, so that it can be written where it stays and need not be copied.
     let mut task = Box::<Task<F>>::new_uninit();
     let header = Header {
         vtable: Task::<F>::VTABLE,
@@ -487,7 +487,7 @@ impl<T> Drop for JoinRef<T> {
         // The task may live on for long; who awaited it is not to be kept or woken by it. Both are taken before
         // one is dropped, as that may panic, and rule 5 wants the task without either.
         let (awaiting, result) = (self.awaiting().take(), self.result().take());
-        drop(awaiting);
+        in_drop(|| drop(awaiting));
         drop(result);
     }
 }
