@@ -21,6 +21,12 @@ pub(crate) fn in_drop(run: impl FnOnce()) {
     if thread::panicking() { contain(run) } else { run() }
 }
 
+/// Drops a waker in a destructor; a call of its own, as it is rare where there is one.
+#[cold]
+pub(crate) fn let_go(waker: Waker) {
+    in_drop(|| drop(waker));
+}
+
 /// Wakes them all, in their order. A wake is anybody's code, and nobody tells of the event a second time: one that
 /// panics keeps none of the others from theirs. The first panic passes when all are woken, unless one is passing
 /// already, which a second would make an abort.

@@ -52,7 +52,7 @@ use std::{
 };
 
 use super::{executor::Core, join::JoinError, waker::Remote};
-use crate::panics::{contain, in_drop};
+use crate::panics::{contain, let_go};
 use crate::sync::{AtomicBool, AtomicI64, Cell, Lifetime, thread_local};
 
 pub(super) use wakers::Called;
@@ -481,18 +481,13 @@ impl<T> JoinRef<T> {
     }
 }
 
-/// Rare: who awaited the task has not seen its end.
-#[cold]
-fn let_go(awaiting: Waker) {
-    in_drop(|| drop(awaiting));
-}
-
 impl<T> Drop for JoinRef<T> {
     fn drop(&mut self) {
         self.join().header.has_handle.set(false);
         // The task may live on for long; who awaited it is not to be kept or woken by it. Both are taken before
         // one is dropped, as that may panic, and rule 5 wants the task without either.
         let (awaiting, result) = (self.awaiting().take(), self.result().take());
+        // Rare: who awaited it has not seen its end.
         if let Some(awaiting) = awaiting {
             let_go(awaiting);
         }
