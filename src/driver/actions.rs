@@ -5,7 +5,7 @@ use std::task::Waker;
 use super::transition::Action;
 
 /// A queue. Not a `VecDeque`, whose push is a call: the action would be written to memory in parts and read as one, which
-/// the processor cannot do before the parts have left its store buffer. That was a tenth of the time of an operation.
+/// the processor cannot do before the parts have left its store buffer: a tenth of what a nop among 64 took in user space.
 #[derive(Default)]
 pub(super) struct Actions {
     /// None where it was taken. Emptied when all were.
